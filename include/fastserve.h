@@ -1,0 +1,536 @@
+/*
+ * fastserve: an embeddable inference library. This header is the whole public ABI (C99, also C++11).
+ *
+ * Order of the file: version and errors, devices and machine, engine, models and tickets, text, requests,
+ * events, memory and metrics. docs/ARCHITECTURE.md shows how the parts fit.
+ *
+ * Conventions, true of every function unless its own comment says otherwise
+ *   Status     Fallible calls return fsv_status; FSV_OK is 0. The last parameter `error` is optional (NULL)
+ *              and caller-owned: on failure it receives the status and a UTF-8 message that names what and
+ *              where; on success it is left alone. Numbers are frozen: they are never reused or renumbered.
+ *   No kill    No call aborts, exits, raises a signal, throws, or writes to stdout or stderr. Out of memory,
+ *              a bad file and a wrong call are statuses, and everything else goes on.
+ *   Threads    Every function may be called from any thread at any time, concurrently with every other.
+ *   Blocking   No function blocks on computation or on files, except where its comment says "Blocks".
+ *   Handles    fsv_engine*, fsv_model* are reference-counted and opaque: the value is a generation-tagged
+ *              token that the library never dereferences, so a NULL, stale, foreign or doubly released handle
+ *              is FSV_ERROR_INVALID_ARGUMENT or FSV_ERROR_STALE, never a crash. They may be released in any
+ *              order. Requests and tickets are generation-tagged numbers; 0 is never valid.
+ *   Structs    Configuration and info structs begin with struct_size, are filled by their fsv_*_init function
+ *              (which sets struct_size and every default), and grow only at the end.
+ *   Strings    UTF-8, as (pointer, size in bytes). A size of SIZE_MAX means NUL-terminated. Strings passed in
+ *              are copied before the call returns. A NULL pointer with size 0 is the empty string.
+ *   Buffers    Calls that fill a caller's array take a capacity and store the full count needed in *count; with
+ *              too little capacity they return FSV_ERROR_BUFFER_TOO_SMALL and what was written is unspecified.
+ *              A NULL array with capacity 0 asks for the count alone and returns FSV_OK.
+ *   Since      Every declaration exists since 0.1 unless marked.
+ */
+#ifndef FASTSERVE_H
+#define FASTSERVE_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#define FSV_VERSION_MAJOR 0
+#define FSV_VERSION_MINOR 1
+#define FSV_VERSION_PATCH 0
+/* Version of the binary interface, the SONAME suffix: it changes only when old programs would break. */
+#define FSV_ABI_VERSION 0
+
+#if defined(_WIN32)
+#if defined(FASTSERVE_BUILDING)
+#define FSV_API __declspec(dllexport)
+#else
+#define FSV_API __declspec(dllimport)
+#endif
+#elif defined(__GNUC__)
+#define FSV_API __attribute__((visibility("default")))
+#else
+#define FSV_API
+#endif
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* ---------------------------------------------------------------------------------------------------------
+ * Version and errors
+ * ------------------------------------------------------------------------------------------------------- */
+
+typedef int32_t fsv_status;
+
+enum {
+  FSV_OK = 0,
+  FSV_ERROR_INVALID_ARGUMENT = 1,  /* a parameter is NULL, out of range, malformed or of another kind */
+  FSV_ERROR_OUT_OF_MEMORY = 2,     /* the machine or the host's allocator refused */
+  FSV_ERROR_BUDGET_TOO_SMALL = 3,  /* the engine's memory budget cannot hold this; message has the bytes needed */
+  FSV_ERROR_NOT_FOUND = 4,         /* no such file, tensor, key or device */
+  FSV_ERROR_IO = 5,                /* opening or reading failed; message has the system's reason */
+  FSV_ERROR_CORRUPT = 6,           /* a file contradicts its own format */
+  FSV_ERROR_UNSUPPORTED = 7,       /* well-formed, but of a kind that this build cannot run; named in message */
+  FSV_ERROR_STALE = 8,             /* the handle, request or ticket was released or has ended */
+  FSV_ERROR_WRONG_STATE = 9,       /* not possible at this point of the object's life */
+  FSV_ERROR_WRONG_MODE = 10,       /* not possible in this engine mode (pumped or threaded) */
+  FSV_ERROR_QUEUE_FULL = 11,       /* a bounded queue is full: poll events or try later */
+  FSV_ERROR_CANCELLED = 12,        /* ended by a cancel */
+  FSV_ERROR_TIMEOUT = 13,          /* the time given ran out */
+  FSV_ERROR_BUFFER_TOO_SMALL = 14, /* *count has what is needed */
+  FSV_ERROR_SHUTDOWN = 15,         /* the engine is shutting down or has shut down */
+  FSV_ERROR_CONTEXT_TOO_LONG = 16, /* the prompt does not fit the context; message has both sizes */
+  FSV_ERROR_DEVICE = 17,           /* the device failed or was lost */
+  FSV_ERROR_INTERNAL = 18,         /* a defect of the library; please report the message */
+  FSV_ERROR_TEMPLATE = 19          /* the chat template failed; message has line and reason */
+};
+
+/* Why a request ended. Frozen numbers. */
+typedef int32_t fsv_finish_reason;
+enum {
+  FSV_FINISH_NONE = 0,      /* still running */
+  FSV_FINISH_STOP = 1,      /* an end-of-sequence or stop token, or a stop string */
+  FSV_FINISH_LENGTH = 2,    /* max_tokens reached, or the context is full */
+  FSV_FINISH_CANCELLED = 3, /* fsv_request_cancel */
+  FSV_FINISH_ERROR = 4,     /* the event's status and message say why */
+  FSV_FINISH_SHUTDOWN = 5   /* the engine shut down first */
+};
+
+#define FSV_ERROR_MESSAGE_CAPACITY 500
+
+/* Caller-owned failure report; needs no initialisation. `message` is NUL-terminated, cut at whole code points. */
+typedef struct fsv_error {
+  fsv_status status;
+  uint32_t message_size; /* bytes, without the NUL */
+  char message[FSV_ERROR_MESSAGE_CAPACITY];
+} fsv_error;
+
+/* The library's version as major*10000 + minor*100 + patch, and as a static string such as "0.1.0". */
+FSV_API uint32_t fsv_version(void);
+FSV_API const char* fsv_version_string(void);
+FSV_API uint32_t fsv_abi_version(void);
+
+/* Static names such as "FSV_ERROR_STALE" and "stop"; unknown numbers give "unknown". Never NULL. */
+FSV_API const char* fsv_status_name(fsv_status status);
+FSV_API const char* fsv_finish_reason_name(fsv_finish_reason reason);
+
+/* ---------------------------------------------------------------------------------------------------------
+ * Devices and machine
+ * ------------------------------------------------------------------------------------------------------- */
+
+enum { FSV_DEVICE_CPU = 0, FSV_DEVICE_CUDA = 1 };
+
+typedef struct fsv_device_info {
+  uint32_t struct_size;
+  uint32_t kind;  /* FSV_DEVICE_* */
+  uint32_t index; /* among devices of its kind */
+  uint32_t reserved;
+  char name[128];        /* NUL-terminated */
+  uint64_t memory_bytes; /* in all */
+  uint64_t memory_available_bytes;
+} fsv_device_info;
+
+FSV_API void fsv_device_info_init(fsv_device_info* info);
+/* Number of devices of a kind (FSV_DEVICE_*) usable by this build on this machine. 0 is not an error. */
+FSV_API fsv_status fsv_device_count(uint32_t kind, uint32_t* count, fsv_error* error);
+FSV_API fsv_status fsv_device_get_info(uint32_t kind, uint32_t index, fsv_device_info* info, fsv_error* error);
+
+/* What the library found out about this machine; cheap, measures nothing. */
+typedef struct fsv_machine_info {
+  uint32_t struct_size;
+  uint32_t logical_cpu_count;             /* of the machine */
+  uint32_t usable_cpu_count;              /* by affinity mask and cgroup quota; the default thread count */
+  uint32_t l1d_bytes, l2_bytes, l3_bytes; /* per core, per core, shared; 0 unknown */
+  uint64_t memory_bytes;                  /* physical */
+  char cpu_name[128];
+  char cpu_features[256]; /* space-separated, e.g. "avx2 fma f16c avx512f avx512_vnni avx512_bf16" */
+  char kernels[64];       /* the kernel set chosen by CPUID, e.g. "avx512_vnni" */
+} fsv_machine_info;
+
+FSV_API void fsv_machine_info_init(fsv_machine_info* info);
+FSV_API fsv_status fsv_machine_probe(fsv_machine_info* info, fsv_error* error);
+
+/* Ceilings of this machine, measured now. Blocks for about `duration_ms` (clamped to 50..10000) on
+ * `thread_count` threads (0: default) and allocates about 256 MiB meanwhile. */
+typedef struct fsv_machine_ceilings {
+  uint32_t struct_size;
+  uint32_t thread_count;
+  double read_bytes_per_second; /* memory read bandwidth */
+  double int8_ops_per_second;   /* multiply and add counted as two */
+  double bf16_ops_per_second;   /* 0 where there is no bf16 instruction */
+  double f32_ops_per_second;
+} fsv_machine_ceilings;
+
+FSV_API void fsv_machine_ceilings_init(fsv_machine_ceilings* ceilings);
+FSV_API fsv_status fsv_machine_measure(uint32_t thread_count, uint32_t duration_ms, fsv_machine_ceilings* ceilings,
+                                       fsv_error* error);
+
+/* ---------------------------------------------------------------------------------------------------------
+ * Engine
+ * ------------------------------------------------------------------------------------------------------- */
+
+typedef struct fsv_engine fsv_engine; /* opaque, reference-counted */
+typedef struct fsv_model fsv_model;   /* opaque, reference-counted */
+typedef uint64_t fsv_request;         /* generation-tagged; 0 never valid */
+typedef uint64_t fsv_ticket;          /* a load under way; generation-tagged; 0 never valid */
+
+enum { FSV_LOG_OFF = 0, FSV_LOG_ERROR = 1, FSV_LOG_WARNING = 2, FSV_LOG_INFO = 3, FSV_LOG_DEBUG = 4 };
+/* Receives one line without its newline. May run on any library thread; must not call the library. */
+typedef void (*fsv_log_function)(void* user, int32_t level, const char* message, size_t message_size);
+
+enum {
+  FSV_MODE_THREADED = 0, /* the engine owns one engine thread and thread_count - 1 workers */
+  FSV_MODE_PUMPED = 1    /* no library threads: the host calls fsv_engine_step */
+};
+enum { FSV_KV_F16 = 0, FSV_KV_F32 = 1 };
+/* FAST: the best SIMD kernels, activations quantised to 8 bit (blocks of 32) where weights are quantised.
+ * REFERENCE: scalar kernels, f32 activations on dequantised weights: slow, the oracle of every test. */
+enum { FSV_KERNELS_FAST = 0, FSV_KERNELS_REFERENCE = 1 };
+enum { FSV_SCHEDULER_FCFS = 0 };
+
+typedef struct fsv_engine_config {
+  uint32_t struct_size;
+  uint32_t mode;        /* FSV_MODE_* */
+  uint32_t device_kind; /* FSV_DEVICE_* */
+  uint32_t device_index;
+  uint32_t thread_count;         /* computing threads, the engine thread included; 0: usable_cpu_count */
+  uint32_t kernels;              /* FSV_KERNELS_* */
+  uint32_t kv_dtype;             /* FSV_KV_* */
+  uint32_t scheduler;            /* FSV_SCHEDULER_* */
+  uint32_t context_tokens;       /* longest sequence; 0: the model's own, at most 8192 */
+  uint32_t max_sequences;        /* running at once, at most; 0: 64 */
+  uint32_t max_batch_tokens;     /* rows of one step, at most; 0: 512 */
+  uint32_t prefill_chunk_tokens; /* of one sequence in one step, at most; 0: max_batch_tokens */
+  uint32_t max_queued_requests;  /* waiting and running; 0: 1024 */
+  uint32_t max_pending_events;   /* of one request before it pauses; 0: 256 */
+  uint64_t memory_budget_bytes;  /* weights, KV and activations together; 0: no limit but the machine's */
+  uint64_t kv_bytes;             /* KV pool of each model; 0: by context and max_sequences, within the budget */
+  fsv_log_function log;          /* NULL: silent */
+  void* log_user;
+  int32_t log_level; /* FSV_LOG_* */
+  uint32_t reserved;
+} fsv_engine_config;
+
+FSV_API void fsv_engine_config_init(fsv_engine_config* config);
+/* Creates an engine with one reference, its threads started. config NULL: all defaults. */
+FSV_API fsv_status fsv_engine_create(const fsv_engine_config* config, fsv_engine** engine, fsv_error* error);
+FSV_API fsv_status fsv_engine_retain(fsv_engine* engine, fsv_error* error);
+/* Drops a reference. With the last one the engine shuts down: its requests and loads end, its threads are
+ * joined. Blocks for at most one layer's work. Models may be released later. */
+FSV_API fsv_status fsv_engine_release(fsv_engine* engine, fsv_error* error);
+/* Ends the engine in order: refuses new work, lets running requests finish until `timeout_us` is over, then
+ * cancels them (FSV_FINISH_SHUTDOWN). Blocks. Events stay pollable until the engine is released.
+ * Returns FSV_OK also where requests had to be cancelled; a second call returns FSV_OK at once. */
+FSV_API fsv_status fsv_engine_shutdown(fsv_engine* engine, uint64_t timeout_us, fsv_error* error);
+/* Pumped mode only (else FSV_ERROR_WRONG_MODE): works on the calling thread for about `max_us` microseconds,
+ * stopping between layers. *more is 1 when work is left. One caller at a time: a second gets WRONG_STATE. */
+FSV_API fsv_status fsv_engine_step(fsv_engine* engine, uint64_t max_us, uint32_t* more, fsv_error* error);
+/* Stops and resumes computation between layers; submits and polls still work. Idempotent. */
+FSV_API fsv_status fsv_engine_pause(fsv_engine* engine, fsv_error* error);
+FSV_API fsv_status fsv_engine_resume(fsv_engine* engine, fsv_error* error);
+
+/* ---------------------------------------------------------------------------------------------------------
+ * Models
+ * ------------------------------------------------------------------------------------------------------- */
+
+typedef struct fsv_model_info {
+  uint32_t struct_size;
+  uint32_t runnable;     /* 0: `refusal` says why this build cannot run it */
+  char architecture[64]; /* "llama" */
+  char name[128];        /* general.name, or empty */
+  char weight_type[32];  /* the type that holds most weight bytes, "Q4_1" */
+  char tokenizer[64];    /* "gpt2/smollm" */
+  char refusal[256];
+  uint64_t file_bytes;
+  uint64_t weight_bytes; /* tensor data in the file */
+  uint64_t parameter_count;
+  uint32_t tensor_count;
+  uint32_t vocabulary_size;
+  uint32_t context_tokens; /* trained for */
+  uint32_t layer_count;
+  uint32_t embedding_size;
+  uint32_t head_count;
+  uint32_t kv_head_count;
+  uint32_t has_chat_template;
+} fsv_model_info;
+
+FSV_API void fsv_model_info_init(fsv_model_info* info);
+/* Reads a file's header and says what it holds; loads no weights, needs no engine. Blocks on the file. */
+FSV_API fsv_status fsv_model_inspect(const char* path, size_t path_size, fsv_model_info* info, fsv_error* error);
+/* As above, everything as one JSON object: metadata (long arrays cut to their length), and tensors with name,
+ * type, shape, offset. `buffer` receives UTF-8 without a NUL. Blocks on the file. */
+FSV_API fsv_status fsv_model_inspect_json(const char* path, size_t path_size, char* buffer, size_t capacity,
+                                          size_t* size, fsv_error* error);
+
+typedef struct fsv_load_config {
+  uint32_t struct_size;
+  uint32_t reserved;
+  const char* path; /* of a GGUF file */
+  size_t path_size;
+  uint64_t user_data; /* comes back in the ticket's events */
+} fsv_load_config;
+
+FSV_API void fsv_load_config_init(fsv_load_config* config);
+/* Begins a load and returns at once. Progress and the end arrive as events and by fsv_ticket_get_info. The same
+ * file (device, inode, size and time of change) loaded twice in an engine is read once and shared. */
+FSV_API fsv_status fsv_model_load(fsv_engine* engine, const fsv_load_config* config, fsv_ticket* ticket,
+                                  fsv_error* error);
+
+enum { FSV_TICKET_QUEUED = 0, FSV_TICKET_LOADING = 1, FSV_TICKET_READY = 2, FSV_TICKET_FAILED = 3 };
+
+typedef struct fsv_ticket_info {
+  uint32_t struct_size;
+  uint32_t state;    /* FSV_TICKET_* */
+  fsv_status status; /* of a failed load */
+  uint32_t reserved;
+  uint64_t bytes_done;  /* of weights read and packed */
+  uint64_t bytes_total; /* 0 until the header is read */
+} fsv_ticket_info;
+
+FSV_API void fsv_ticket_info_init(fsv_ticket_info* info);
+/* `error` receives the load's own message where its state is FAILED (the call itself returns FSV_OK). */
+FSV_API fsv_status fsv_ticket_get_info(fsv_engine* engine, fsv_ticket ticket, fsv_ticket_info* info, fsv_error* error);
+/* Waits until the load ended or `timeout_us` is over. Blocks; in pumped mode FSV_ERROR_WRONG_MODE. */
+FSV_API fsv_status fsv_ticket_wait(fsv_engine* engine, fsv_ticket ticket, uint64_t timeout_us, fsv_error* error);
+/* Takes the loaded model, with a reference that the caller owns; ends the ticket (STALE from then on). Before the
+ * load ended: WRONG_STATE. After a failed load: its status and message; this ends the ticket too. */
+FSV_API fsv_status fsv_ticket_take_model(fsv_engine* engine, fsv_ticket ticket, fsv_model** model, fsv_error* error);
+/* Cancels a load under way (nothing of it stays) or drops a finished one; ends the ticket. */
+FSV_API fsv_status fsv_ticket_cancel(fsv_engine* engine, fsv_ticket ticket, fsv_error* error);
+
+FSV_API fsv_status fsv_model_retain(fsv_model* model, fsv_error* error);
+/* Drops a reference. With the last one no new request can name the model; running ones finish, then its memory
+ * is returned. */
+FSV_API fsv_status fsv_model_release(fsv_model* model, fsv_error* error);
+FSV_API fsv_status fsv_model_get_info(fsv_model* model, fsv_model_info* info, fsv_error* error);
+
+/* ---------------------------------------------------------------------------------------------------------
+ * Text
+ * ------------------------------------------------------------------------------------------------------- */
+
+enum {
+  FSV_TOKENIZE_ADD_BOS = 1,      /* add BOS and EOS as the model's metadata asks */
+  FSV_TOKENIZE_PARSE_SPECIAL = 2 /* recognise special tokens such as <|im_start|>; else they are plain text */
+};
+enum {
+  FSV_DETOKENIZE_SKIP_SPECIAL = 1 /* leave out control tokens; else they are rendered by name */
+};
+enum { /* attributes of a token, combined */
+       FSV_TOKEN_CONTROL = 1,
+       FSV_TOKEN_BYTE = 2,
+       FSV_TOKEN_USER_DEFINED = 4,
+       FSV_TOKEN_UNKNOWN = 8,
+       FSV_TOKEN_END_OF_GENERATION = 16
+};
+
+/* Text to token ids. Invalid UTF-8 is an INVALID_ARGUMENT that names the byte offset. */
+FSV_API fsv_status fsv_tokenize(fsv_model* model, const char* text, size_t text_size, uint32_t flags, int32_t* ids,
+                                size_t capacity, size_t* count, fsv_error* error);
+/* Token ids to bytes (UTF-8, except where the ids themselves cut a code point). No NUL is added. */
+FSV_API fsv_status fsv_detokenize(fsv_model* model, const int32_t* ids, size_t id_count, uint32_t flags, char* buffer,
+                                  size_t capacity, size_t* size, fsv_error* error);
+/* The bytes of one token and its FSV_TOKEN_* attributes (attributes may be NULL). */
+FSV_API fsv_status fsv_token_get(fsv_model* model, int32_t id, char* buffer, size_t capacity, size_t* size,
+                                 uint32_t* attributes, fsv_error* error);
+
+typedef struct fsv_chat_message {
+  const char* role; /* "system", "user", "assistant" */
+  size_t role_size;
+  const char* content;
+  size_t content_size;
+} fsv_chat_message;
+
+enum { FSV_CHAT_ADD_GENERATION_PROMPT = 1 }; /* end with the opening of an assistant's turn */
+
+/* Renders a conversation with the model's template, as text and as token ids. In the ids only the template's own
+ * words are control tokens: "<|im_start|>" inside a message stays text. */
+FSV_API fsv_status fsv_chat_render(fsv_model* model, const fsv_chat_message* messages, size_t message_count,
+                                   uint32_t flags, char* buffer, size_t capacity, size_t* size, fsv_error* error);
+FSV_API fsv_status fsv_chat_tokenize(fsv_model* model, const fsv_chat_message* messages, size_t message_count,
+                                     uint32_t flags, int32_t* ids, size_t capacity, size_t* count, fsv_error* error);
+
+/* ---------------------------------------------------------------------------------------------------------
+ * Requests
+ * ------------------------------------------------------------------------------------------------------- */
+
+typedef struct fsv_string {
+  const char* data;
+  size_t size; /* bytes; SIZE_MAX: NUL-terminated */
+} fsv_string;
+
+/* How the next token is chosen. Processors run in this order: top_k, top_p, min_p, temperature, draw.
+ * temperature 0 is greedy (the largest logit, the lowest id among equals). */
+typedef struct fsv_sampling {
+  uint32_t struct_size;
+  int32_t top_k;     /* keep the k most likely; <= 0: all */
+  float temperature; /* default 1 */
+  float top_p;       /* keep the smallest set with this probability; >= 1: all */
+  float min_p;       /* drop tokens below min_p times the most likely one's probability; 0: none */
+  uint32_t reserved;
+  uint64_t seed; /* same seed, prompt and settings: same tokens, whatever runs beside it */
+} fsv_sampling;
+
+FSV_API void fsv_sampling_init(fsv_sampling* sampling);
+
+typedef struct fsv_generate_config {
+  uint32_t struct_size;
+  uint32_t flags;   /* FSV_TOKENIZE_*, for `text`; default FSV_TOKENIZE_ADD_BOS */
+  const char* text; /* the prompt as text, or ... */
+  size_t text_size;
+  const int32_t* token_ids; /* ... as ids, taken as they are; exactly one of the two */
+  size_t token_count;
+  uint32_t max_tokens;      /* default 256; 0 is INVALID_ARGUMENT */
+  uint32_t min_tokens;      /* end-of-generation tokens cannot be drawn before */
+  uint32_t ignore_eos;      /* 1: end-of-generation tokens are drawn but do not end the request */
+  uint32_t logprob_count;   /* alternatives reported with each token, at most 20 */
+  uint32_t report_logprobs; /* 1: each token's own log-probability (natural log, of the raw logits) */
+  uint32_t reserved;
+  const fsv_string* stop_strings; /* end when the text holds one; it and what follows are not emitted */
+  size_t stop_string_count;       /* at most 16 of at most 256 bytes */
+  const int32_t* stop_token_ids;
+  size_t stop_token_count; /* at most 64 */
+  fsv_sampling sampling;
+  uint64_t user_data; /* comes back in every event */
+} fsv_generate_config;
+
+FSV_API void fsv_generate_config_init(fsv_generate_config* config);
+/* Queues a generation. Refusals: CONTEXT_TOO_LONG, QUEUE_FULL, SHUTDOWN, an empty prompt or an id outside the
+ * vocabulary INVALID_ARGUMENT. Events: TOKENS ..., then one FINISHED. */
+FSV_API fsv_status fsv_submit_generate(fsv_engine* engine, fsv_model* model, const fsv_generate_config* config,
+                                       fsv_request* request, fsv_error* error);
+
+typedef struct fsv_score_config {
+  uint32_t struct_size;
+  uint32_t flags; /* as in fsv_generate_config */
+  const char* text;
+  size_t text_size;
+  const int32_t* token_ids;
+  size_t token_count; /* at least 2 tokens in all */
+  uint64_t user_data;
+} fsv_score_config;
+
+FSV_API void fsv_score_config_init(fsv_score_config* config);
+/* Queues the scoring of a prompt: one SCORE event with log p(token[i] | token[0..i-1]) for every i >= 1 (the first
+ * value is 0), in one or several parts in order, then FINISHED. */
+FSV_API fsv_status fsv_submit_score(fsv_engine* engine, fsv_model* model, const fsv_score_config* config,
+                                    fsv_request* request, fsv_error* error);
+
+/* Asks a request to end; seen between layers. Its FINISHED event follows. Ended or unknown: FSV_ERROR_STALE. */
+FSV_API fsv_status fsv_request_cancel(fsv_engine* engine, fsv_request request, fsv_error* error);
+
+enum { FSV_REQUEST_QUEUED = 0, FSV_REQUEST_RUNNING = 1, FSV_REQUEST_PAUSED = 2, FSV_REQUEST_FINISHED = 3 };
+
+typedef struct fsv_request_info {
+  uint32_t struct_size;
+  uint32_t state; /* FSV_REQUEST_*; PAUSED: its events are not being polled */
+  uint32_t prompt_token_count;
+  uint32_t prefilled_token_count; /* of the prompt, so far */
+  uint32_t generated_token_count;
+  fsv_finish_reason finish_reason;
+} fsv_request_info;
+
+FSV_API void fsv_request_info_init(fsv_request_info* info);
+/* STALE once the FINISHED event was polled and replaced by a later poll. */
+FSV_API fsv_status fsv_request_get_info(fsv_engine* engine, fsv_request request, fsv_request_info* info,
+                                        fsv_error* error);
+
+/* ---------------------------------------------------------------------------------------------------------
+ * Events
+ * ------------------------------------------------------------------------------------------------------- */
+
+enum {
+  FSV_EVENT_TOKENS = 1,        /* new tokens and the text that they complete */
+  FSV_EVENT_SCORE = 2,         /* token_ids and logprobs of a part of a scored prompt */
+  FSV_EVENT_FINISHED = 3,      /* the last event of a request: finish_reason, status, message, counts, times */
+  FSV_EVENT_LOAD_PROGRESS = 4, /* bytes_done of bytes_total; at most one pending for each ticket */
+  FSV_EVENT_LOAD_FINISHED = 5  /* status FSV_OK: take the model; else message says why */
+};
+
+typedef struct fsv_logprob {
+  int32_t token_id;
+  float logprob;
+} fsv_logprob;
+
+/* Pointers in an event stay valid until the next fsv_poll on the same engine. */
+typedef struct fsv_event {
+  uint32_t type; /* FSV_EVENT_* */
+  fsv_status status;
+  uint64_t request; /* or the ticket, in LOAD events */
+  uint64_t user_data;
+  const char* text; /* whole code points; may be empty while a code point is incomplete */
+  size_t text_size;
+  const int32_t* token_ids;
+  const float* logprobs; /* one for each token, or NULL */
+  size_t token_count;
+  const fsv_logprob* top_logprobs; /* token_count x top_logprob_count, most likely first, or NULL */
+  size_t top_logprob_count;
+  const char* message; /* of a failure */
+  size_t message_size;
+  fsv_finish_reason finish_reason;
+  uint32_t prompt_token_count;
+  uint32_t generated_token_count;
+  uint32_t cached_token_count;      /* of the prompt, taken from the prefix cache */
+  uint64_t bytes_done, bytes_total; /* of a load */
+  uint64_t queue_us;                /* submit to first computed row */
+  uint64_t first_token_us;          /* submit to first token; 0 if none */
+  uint64_t total_us;                /* submit to end */
+} fsv_event;
+
+/* Takes pending events, oldest first for each request, round-robin among requests. `event_size` is the caller's
+ * sizeof(fsv_event). *count 0 is not an error. Frees the payloads of the previous poll: one consumer at a time
+ * (a concurrent second poll waits for the first to return). Nothing is ever dropped: a request whose events are
+ * not polled pauses, others go on. */
+FSV_API fsv_status fsv_poll(fsv_engine* engine, fsv_event* events, size_t event_size, size_t capacity, size_t* count,
+                            fsv_error* error);
+/* Blocks until an event is pending (FSV_OK) or `timeout_us` is over (FSV_ERROR_TIMEOUT). Pumped: WRONG_MODE.
+ * After shutdown and with no event left: FSV_ERROR_SHUTDOWN. */
+FSV_API fsv_status fsv_wait(fsv_engine* engine, uint64_t timeout_us, fsv_error* error);
+/* An OS handle that is readable (signalled) while events are pending: an eventfd or pipe read end for poll/epoll/
+ * libuv/tokio, a Windows event HANDLE. Owned by the engine: do not read, close or keep it beyond the engine. */
+FSV_API fsv_status fsv_wait_handle(fsv_engine* engine, intptr_t* handle, fsv_error* error);
+
+/* ---------------------------------------------------------------------------------------------------------
+ * Memory and metrics
+ * ------------------------------------------------------------------------------------------------------- */
+
+typedef struct fsv_memory_stats {
+  uint32_t struct_size;
+  uint32_t model_count;
+  uint64_t budget_bytes; /* 0: none */
+  uint64_t used_bytes;   /* sum of the next four */
+  uint64_t weight_bytes;
+  uint64_t kv_bytes; /* reserved for KV pools */
+  uint64_t activation_bytes;
+  uint64_t other_bytes;
+  uint64_t peak_bytes;          /* highest used_bytes so far */
+  uint64_t kv_block_bytes_used; /* of kv_bytes, holding sequences */
+  uint64_t kv_block_count;
+  uint64_t kv_block_free_count;
+} fsv_memory_stats;
+
+FSV_API void fsv_memory_stats_init(fsv_memory_stats* stats);
+FSV_API fsv_status fsv_memory_get_stats(fsv_engine* engine, fsv_memory_stats* stats, fsv_error* error);
+
+typedef struct fsv_metrics {
+  uint32_t struct_size;
+  uint32_t queued_requests;    /* now */
+  uint32_t running_requests;   /* now */
+  uint32_t paused_requests;    /* now */
+  uint64_t submitted_requests; /* since creation, as all below */
+  uint64_t finished_requests;
+  uint64_t cancelled_requests;
+  uint64_t failed_requests;
+  uint64_t prefill_tokens;
+  uint64_t decode_tokens;
+  uint64_t steps;
+  uint64_t step_us_total;      /* time spent in steps */
+  uint64_t scheduler_us_total; /* of it, planning */
+  uint64_t max_step_us;
+  uint64_t batch_rows_total; /* rows computed; over steps: the mean batch */
+} fsv_metrics;
+
+FSV_API void fsv_metrics_init(fsv_metrics* metrics);
+FSV_API fsv_status fsv_metrics_snapshot(fsv_engine* engine, fsv_metrics* metrics, fsv_error* error);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif /* FASTSERVE_H */

@@ -1,0 +1,286 @@
+// The contract between the engine and compute kernels: data types, packed layouts, argument structs, KernelTable.
+// A leaf: raw pointers and plain structs only. Nothing here allocates, throws or keeps state.
+//
+// Determinism. Every matrix kernel of one table uses one reduction order for a weight layout, whatever m, the
+// range or the thread: bits never depend on the batch. See PackedLayout for the order.
+#pragma once
+#include <cstddef>
+#include <cstdint>
+
+namespace fastserve::kernels {
+
+// Element types of tensors in files; numbers as in GGUF, so that readers need no mapping.
+enum class DType : uint32_t {
+  kF32 = 0,
+  kF16 = 1,
+  kQ4_0 = 2,
+  kQ4_1 = 3,
+  kQ5_0 = 6,
+  kQ5_1 = 7,
+  kQ8_0 = 8,
+  kQ2_K = 10,
+  kQ3_K = 11,
+  kQ4_K = 12,
+  kQ5_K = 13,
+  kQ6_K = 14,
+  kIQ4_NL = 20,
+  kIQ4_XS = 23,
+  kBF16 = 30,
+  kMXFP4 = 39,
+};
+
+// How a weight matrix W[n][k] (n outputs, k inputs) lies in memory once loaded. Rows are grouped in N-blocks of 16
+// (the last is padded with zero rows); an N-block ("panel") is contiguous, panel_bytes long, k running inside it:
+//
+//   kF32     k x 16 float:            [k][row]
+//   kF16     k x 16 half:             [k][row]
+//   kBF16    k/2 x 16 x 2 bfloat16:   [k/2][row][k%2]                          (k padded to even with zero)
+//   kQ8      per K-block of 32:  scale half[16], then 8 x 64 bytes: [k/4][row][k%4], stored as int8 + 128
+//   kQ4      per K-block of 32:  scale half[16], then 4 x 64 bytes: step s, byte [row][j]:
+//                                low nibble = q[k = 4s+j], high nibble = q[k = 16+4s+j]; value = scale*(q-8)
+//   kQ4Min   as kQ4, with min half[16] after the scales; value = scale*q + min
+//   kQ5      as kQ4, then 64 bytes of fifth bits: uint32 [row], bit k;  value = scale*(q-16)
+//   kQ5Min   as kQ4Min, then the fifth bits as in kQ5; value = scale*q + min
+//   kQ4K     K-block of 256 (Q4_K): d half[16], dmin half[16], sub-scales uint8 [8][16], sub-mins uint8 [8][16], then
+//            8 sub-blocks of 32 in the nibble order of kQ4;  value = d*sc*q - dmin*mn
+//   kQ5K     as kQ4K, then fifth bits uint32 [8][row]; Q5_K
+//   kQ6K     K-block of 256 (Q6_K): d half[16], scales int8 [16][16] (sub-blocks of 16), then 8 sub-blocks of 32:
+//            4 x 64 bytes nibbles as kQ4 and 2 x 64 bytes of two-bit highs; value = d*sc*(q-32)
+//   kQ3K, kQ2K, kQ4Table (IQ4_NL/IQ4_XS/MXFP4): reserved; laid out where packed (src/tensor/packing)
+//
+// Canonical arithmetic of the int8 path (matmul_q8): activations are int8 in K-blocks of 32 with a float scale and
+// their integer sum. For each row, K-blocks in order:
+//   isum = exact int32 sum(q*a)           (q with its offset removed exactly, through a_sum)
+//   acc  = fma(float(isum), w_scale*a_scale, acc)
+//   acc  = fma(w_min, a_scale*float(a_sum), acc)                                   (layouts with a min)
+// K-quants apply the same per sub-block of 32 (Q6_K: of 16 within it) with w_scale = d*sc, w_min = -(dmin*mn).
+// Float paths: acc = fma(w[k], a[k], acc) for k in order; kBF16 with bf16 hardware works on pairs.
+enum class PackedLayout : uint32_t {
+  kNone = 0,
+  kF32 = 1,
+  kF16 = 2,
+  kBF16 = 3,
+  kQ8 = 4,
+  kQ4 = 5,
+  kQ4Min = 6,
+  kQ5 = 7,
+  kQ5Min = 8,
+  kQ4K = 9,
+  kQ5K = 10,
+  kQ6K = 11,
+  kQ3K = 12,
+  kQ2K = 13,
+  kQ4Table = 14,
+  kCount = 15,
+};
+constexpr int kPanelRows = 16;
+constexpr int kActivationBlock = 32;
+
+struct PackedMatrix {
+  const uint8_t* data;
+  PackedLayout layout;
+  uint32_t reserved;
+  int64_t rows;         // n, real
+  int64_t cols;         // k
+  int64_t panel_bytes;  // distance between N-blocks
+};
+
+// m rows of activations quantised to int8; a row is cols/32 blocks (cols % 32 == 0 for quantised layouts).
+struct QuantizedRows {
+  int8_t* values;  // [m][cols]
+  float* scales;   // [m][cols/32]
+  int32_t* sums;   // [m][cols/32], sum of the block's int8 values
+  int64_t cols;
+};
+
+enum class Epilogue : uint32_t {
+  kStore = 0,  // out = acc (+ bias)
+  kAdd = 1,    // out += acc (+ bias)            residual
+};
+
+// out[i][row] for i in [0,m), row in the panels [panel_begin, panel_end). Rows past `rows` are never written.
+struct MatmulArgs {
+  const PackedMatrix* weights;
+  const QuantizedRows* input_q8;  // for matmul_q8
+  const float* input;             // for matmul_f32: [m][input_stride]
+  int64_t input_stride;           // in floats
+  int64_t m;
+  float* output;          // [m][output_stride]
+  int64_t output_stride;  // in floats
+  const float* bias;      // [rows] or null
+  Epilogue epilogue;
+  int64_t panel_begin, panel_end;
+};
+using MatmulFn = void (*)(const MatmulArgs*);
+
+// Rows of a packed matrix back to float: output[i][0..cols) = W[row_ids[i]] * scale.
+struct GetRowsArgs {
+  const PackedMatrix* weights;
+  const int32_t* row_ids;
+  int64_t count;
+  float* output;
+  int64_t output_stride;
+  float scale;
+};
+
+struct QuantizeArgs {  // rows [row_begin, row_end) of input -> output
+  const float* input;
+  int64_t input_stride;
+  const QuantizedRows* output;
+  int64_t row_begin, row_end;
+};
+
+// out = x / sqrt(mean(x^2) + eps) * (weight + weight_offset); out may be x.
+struct RmsNormArgs {
+  const float* input;
+  int64_t input_stride;
+  const float* weight;  // [cols] or null (ones)
+  float weight_offset;
+  float eps;
+  float* output;
+  int64_t output_stride;
+  int64_t cols;
+  int64_t row_begin, row_end;
+};
+
+// out = (x - mean) / sqrt(var + eps) * weight + bias.
+struct LayerNormArgs {
+  const float* input;
+  int64_t input_stride;
+  const float* weight;
+  const float* bias;  // may be null
+  float eps;
+  float* output;
+  int64_t output_stride;
+  int64_t cols;
+  int64_t row_begin, row_end;
+};
+
+enum class RopeKind : uint32_t { kAdjacent = 0 /* pairs (2i, 2i+1): GGUF llama */, kHalves = 1 /* (i, i+d/2) */ };
+
+// Rotates heads in place: data[row][head][dim], first rope_dims of each head; angle = position * inv_freq[i].
+struct RopeArgs {
+  float* data;
+  int64_t row_stride;  // in floats
+  int32_t head_count, head_dim;
+  int32_t rope_dims;
+  RopeKind kind;
+  const int32_t* positions;  // [rows]
+  const float* inv_freq;     // [rope_dims/2], scaling applied
+  float magnitude;           // multiplies cos and sin (yarn); 1 otherwise
+  int64_t row_begin, row_end;
+};
+
+enum class Activation : uint32_t { kSilu = 0, kGeluTanh = 1, kGeluErf = 2, kRelu = 3 };
+
+// out[i][c] = act(gate[i][c]) * up[i][c]; up may be null (out = act(gate)); out may be gate.
+struct GatedArgs {
+  const float* gate;
+  int64_t gate_stride;
+  const float* up;
+  int64_t up_stride;
+  Activation activation;
+  float* output;
+  int64_t output_stride;
+  int64_t cols;
+  int64_t row_begin, row_end;
+};
+
+// ---- Paged KV --------------------------------------------------------------------------------------------------
+// A block holds kKvBlockTokens tokens of every layer of its group. Inside a layer of a block:
+//   K: [kv_head][head_dim][kKvBlockTokens]   (transposed: one vector of keys for each dimension)
+//   V: [kv_head][kKvBlockTokens][head_dim]
+// Token at position p lies in block table[p / 16], slot p % 16.
+constexpr int kKvBlockTokens = 16;
+constexpr int kAttentionSplit = 256;  // keys are reduced in runs of 256 positions from 0, then runs are combined in
+                                      // order: the same bits however a prompt was cut in chunks or batched
+
+enum class KvType : uint32_t { kF16 = 0, kF32 = 1, kBF16 = 2, kQ8 = 3 };
+
+// Everything a kernel needs of one sequence in a batch.
+struct KvView {
+  uint8_t* const* blocks;  // [ceil(tokens/16)] base address of each block; null where a window dropped it
+  int32_t row_begin;       // the sequence's rows in the batch: [row_begin, row_begin + row_count)
+  int32_t row_count;
+  int32_t position_begin;  // position of its first row; row r attends to keys 0 .. position_begin + r
+};
+
+struct KvLayer {  // where a layer lies inside a block
+  KvType type;
+  int32_t kv_head_count;
+  int32_t head_dim;   // of K
+  int32_t value_dim;  // of V
+  int64_t k_offset_bytes, v_offset_bytes;
+};
+
+// Writes K and V rows of a batch into their blocks.
+struct KvAppendArgs {
+  const KvLayer* layer;
+  const KvView* sequences;
+  int32_t sequence_count;
+  const float* k;  // [rows][k_stride]: kv_head_count x head_dim
+  int64_t k_stride;
+  const float* v;
+  int64_t v_stride;
+  int32_t row_begin, row_end;  // batch rows to write
+};
+
+// output[row][head][value_dim] = softmax(scale * q k^T (+cap, mask)) v, causal, over the paged cache.
+// Units of work are (row, kv_head) pairs, unit = row * kv_head_count + kv_head; a kernel may handle neighbouring rows
+// of a sequence together, never with another result.
+struct AttentionArgs {
+  const KvLayer* layer;
+  const KvView* sequences;
+  int32_t sequence_count;
+  const float* q;  // [rows][q_stride]: head_count x head_dim
+  int64_t q_stride;
+  int32_t head_count;
+  float scale;
+  float softcap;       // 0: none; else cap * tanh(x / cap)
+  int32_t window;      // 0: all; else keys with position > p - window
+  const float* sinks;  // [head_count] or null
+  float* output;       // [rows][output_stride]
+  int64_t output_stride;
+  int32_t head_begin, head_end;  // kv heads [head_begin, head_end)
+  int32_t row_begin, row_end;
+};
+
+struct AddArgs {
+  const float* a;
+  const float* b;
+  float* out;
+  int64_t count;
+};
+
+// One backend's kernels; entries are never null (a table starts as a copy of the reference and overrides).
+struct KernelTable {
+  uint32_t version;  // kKernelTableVersion
+  const char* name;  // "reference", "avx2", "avx512", "avx512_vnni", ...
+  void (*quantize_q8)(const QuantizeArgs*);
+  MatmulFn matmul_q8[static_cast<int>(PackedLayout::kCount)];   // null only for layouts without an int8 path
+  MatmulFn matmul_f32[static_cast<int>(PackedLayout::kCount)];  // float activations, any layout
+  const char* matmul_q8_name[static_cast<int>(PackedLayout::kCount)];
+  void (*get_rows)(const GetRowsArgs*);
+  void (*rms_norm)(const RmsNormArgs*);
+  void (*layer_norm)(const LayerNormArgs*);
+  void (*rope)(const RopeArgs*);
+  void (*gated)(const GatedArgs*);
+  void (*kv_append)(const KvAppendArgs*);
+  void (*attention)(const AttentionArgs*);
+  void (*add)(const AddArgs*);
+};
+constexpr uint32_t kKernelTableVersion = 1;
+
+// The best table for this processor, and the scalar one. Static storage, made once, thread-safe.
+const KernelTable& best_cpu_table();
+const KernelTable& reference_cpu_table();
+// Tables this processor can run, best first; for tests and benchmarks. Returns their number (at most 8).
+int runnable_cpu_tables(const KernelTable** tables, int capacity);
+
+// CPUID facts. Features as space-separated text in a static buffer.
+struct CpuFeatures {
+  bool avx2, fma, f16c, avx512, avx512_vnni, avx512_bf16, avx_vnni, amx_int8, amx_bf16;
+};
+const CpuFeatures& cpu_features();
+
+}  // namespace fastserve::kernels

@@ -1,0 +1,91 @@
+// Tokenizer: text <-> token ids, built from a model's metadata. Immutable after creation, used by any thread.
+#pragma once
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/status.h"
+
+namespace fastserve {
+
+// What a tokenizer is made of, filled by engine/ from a ModelSource (text/ knows no file format).
+struct TokenizerData {
+  std::string model;  // "gpt2" (byte-level BPE), "llama" (SentencePiece), "bert", "t5"
+  std::string pre;    // pre-tokeniser name: "smollm", "llama-bpe", "qwen2", "gpt-2" ...
+  std::vector<std::string> tokens;
+  std::vector<float> scores;        // may be empty
+  std::vector<int32_t> types;       // GGUF token types; may be empty (all normal)
+  std::vector<std::string> merges;  // "left right"
+  int32_t bos_id = -1, eos_id = -1, eot_id = -1, unknown_id = -1, padding_id = -1;
+  bool add_bos = false, add_eos = false, add_space_prefix = true;
+};
+
+enum TokenAttribute : uint32_t {
+  kTokenControl = 1,
+  kTokenByte = 2,
+  kTokenUserDefined = 4,
+  kTokenUnknown = 8,
+  kTokenEndOfGeneration = 16,
+};
+
+struct EncodeOptions {
+  bool add_bos_eos = false;    // as the model's metadata asks
+  bool parse_special = false;  // recognise control tokens in the text
+};
+
+class Tokenizer {
+ public:
+  virtual ~Tokenizer() = default;
+  virtual std::string_view name() const = 0;  // "gpt2/smollm"
+  // Appends ids. Invalid UTF-8: kInvalidArgument with the byte offset.
+  virtual Status encode(std::string_view text, const EncodeOptions& options, std::vector<int32_t>& ids) const = 0;
+
+  int32_t vocabulary_size() const { return static_cast<int32_t>(token_bytes_.size()); }
+  // The bytes a token stands for; control tokens: their name. `id` must be in range.
+  std::string_view token_bytes(int32_t id) const { return token_bytes_[static_cast<size_t>(id)]; }
+  uint32_t attributes(int32_t id) const { return attributes_[static_cast<size_t>(id)]; }
+  bool ends_generation(int32_t id) const { return (attributes(id) & kTokenEndOfGeneration) != 0; }
+  std::span<const int32_t> end_of_generation_ids() const { return end_of_generation_ids_; }
+  int32_t bos_id() const { return bos_id_; }
+  int32_t eos_id() const { return eos_id_; }
+  // Id of the token whose text is exactly `text`, -1 if none.
+  virtual int32_t find_token(std::string_view text) const = 0;
+  // Whether decoding drops one leading space (SentencePiece's dummy prefix).
+  bool strips_leading_space() const { return strips_leading_space_; }
+
+ protected:
+  std::vector<std::string> token_bytes_;
+  std::vector<uint32_t> attributes_;
+  std::vector<int32_t> end_of_generation_ids_;
+  int32_t bos_id_ = -1, eos_id_ = -1;
+  bool strips_leading_space_ = false;
+};
+
+// kUnsupported names the tokenizer model or pre-tokeniser that is not known.
+Result<std::unique_ptr<Tokenizer>> create_tokenizer(TokenizerData data);
+
+// Decodes all at once (skip_special leaves control tokens out). Ids must be in range.
+std::string decode(const Tokenizer& tokenizer, std::span<const int32_t> ids, bool skip_special);
+
+// Incremental decoding: emits whole code points only; bytes that can never become valid UTF-8 come out as U+FFFD.
+class StreamDecoder {
+ public:
+  StreamDecoder() = default;
+  StreamDecoder(const Tokenizer* tokenizer, bool skip_special) : tokenizer_(tokenizer), skip_special_(skip_special) {}
+  // Appends to `out` the text that `id` completes.
+  void push(int32_t id, std::string& out);
+  // Appends what is left (an incomplete code point becomes U+FFFD).
+  void finish(std::string& out);
+
+ private:
+  const Tokenizer* tokenizer_ = nullptr;
+  bool skip_special_ = true;
+  bool at_start_ = true;
+  char pending_[4] = {};
+  int pending_size_ = 0;
+};
+
+}  // namespace fastserve
