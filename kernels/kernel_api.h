@@ -130,7 +130,8 @@ struct QuantizeArgs {  // rows [row_begin, row_end) of input -> output
   int64_t row_begin, row_end;
 };
 
-// out = x / sqrt(mean(x^2) + eps) * (weight + weight_offset); out may be x.
+// out = x / sqrt(mean(x^2) + eps) * (weight + weight_offset); out may be x. A row may hold several vectors of `cols`
+// back to back that are normalised one by one with the same weight (per-head norms of q and k): `parts` of them.
 struct RmsNormArgs {
   const float* input;
   int64_t input_stride;
@@ -140,15 +141,23 @@ struct RmsNormArgs {
   float* output;
   int64_t output_stride;
   int64_t cols;
+  int64_t parts;  // vectors in a row; 0 means 1
   int64_t row_begin, row_end;
 };
 
-// out = (x - mean) / sqrt(var + eps) * weight + bias.
+// rms_norm (parts <= 1, cols % 32 == 0) straight into quantised rows: bit-identical to rms_norm, then quantize_q8.
+// norm.output may be null (only the quantised rows are written) or a buffer that also receives the floats.
+struct RmsNormQuantizeArgs {
+  RmsNormArgs norm;
+  const QuantizedRows* quantized;
+};
+
+// out = (x - mean) / sqrt(var + eps) * weight + bias; out may be x.
 struct LayerNormArgs {
   const float* input;
   int64_t input_stride;
-  const float* weight;
-  const float* bias;  // may be null
+  const float* weight;  // [cols] or null (ones)
+  const float* bias;    // [cols] or null
   float eps;
   float* output;
   int64_t output_stride;
@@ -158,16 +167,28 @@ struct LayerNormArgs {
 
 enum class RopeKind : uint32_t { kAdjacent = 0 /* pairs (2i, 2i+1): GGUF llama */, kHalves = 1 /* (i, i+d/2) */ };
 
-// Rotates heads in place: data[row][head][dim], first rope_dims of each head; angle = position * inv_freq[i].
+// cos and sin of a step's rotations, once for all heads and layers that share inv_freq:
+// cosines[row][i] = magnitude * cos(float(position) * inv_freq[i]), the product rounded to float as transformers does.
+struct RopeAnglesArgs {
+  const int32_t* positions;  // [rows], >= 0
+  const float* inv_freq;     // [pair_count], scaling applied
+  int32_t pair_count;        // rope_dims / 2
+  float magnitude;           // multiplies cos and sin (yarn); 1 otherwise
+  float* cosines;            // [rows][pair_count]
+  float* sines;              // [rows][pair_count]
+  int64_t row_begin, row_end;
+};
+
+// Rotates heads in place: data[row][head][head_dim], first rope_dims of each head, by the angles of rope_angles:
+// (a, b) -> (a*cos - b*sin, b*cos + a*sin).
 struct RopeArgs {
   float* data;
   int64_t row_stride;  // in floats
   int32_t head_count, head_dim;
   int32_t rope_dims;
   RopeKind kind;
-  const int32_t* positions;  // [rows]
-  const float* inv_freq;     // [rope_dims/2], scaling applied
-  float magnitude;           // multiplies cos and sin (yarn); 1 otherwise
+  const float* cosines;  // [rows][rope_dims/2], row 0 = data's row 0
+  const float* sines;
   int64_t row_begin, row_end;
 };
 
@@ -186,16 +207,32 @@ struct GatedArgs {
   int64_t row_begin, row_end;
 };
 
+// gated (cols % 32 == 0) straight into quantised rows: bit-identical to gated, then quantize_q8; no float output.
+struct GatedQuantizeArgs {
+  GatedArgs gated;
+  const QuantizedRows* quantized;
+};
+
 // ---- Paged KV --------------------------------------------------------------------------------------------------
-// A block holds kKvBlockTokens tokens of every layer of its group. Inside a layer of a block:
-//   K: [kv_head][head_dim][kKvBlockTokens]   (transposed: one vector of keys for each dimension)
-//   V: [kv_head][kKvBlockTokens][head_dim]
-// Token at position p lies in block table[p / 16], slot p % 16.
+// A block holds kKvBlockTokens tokens of every layer of its group. Inside a layer of a block, head after head:
+//   K: [kv_head] { [head_dim][kKvBlockTokens] }    (transposed: one vector of keys for each dimension)
+//   V: [kv_head] { [kKvBlockTokens][value_dim] }
+// kQ8 stores int8 and, after each head's values (in K and in V), float scale[kKvBlockTokens], one for each token:
+// value = scale[token] * q, scale = max|x| / 127. K and V of a layer start at multiples of 64 bytes.
+// Token at position p lies in blocks[p / 16], slot p % 16. Slots not yet written may hold any bits.
 constexpr int kKvBlockTokens = 16;
 constexpr int kAttentionSplit = 256;  // keys are reduced in runs of 256 positions from 0, then runs are combined in
                                       // order: the same bits however a prompt was cut in chunks or batched
 
 enum class KvType : uint32_t { kF16 = 0, kF32 = 1, kBF16 = 2, kQ8 = 3 };
+
+static constexpr int64_t kv_element_bytes(KvType type) {
+  return type == KvType::kF32 ? 4 : type == KvType::kQ8 ? 1 : 2;
+}
+// Bytes of one kv head of K (dim = head_dim) or V (dim = value_dim) in a block; a layer has kv_head_count of each.
+static constexpr int64_t kv_head_bytes(KvType type, int64_t dim) {
+  return dim * kKvBlockTokens * kv_element_bytes(type) + (type == KvType::kQ8 ? int64_t{kKvBlockTokens} * 4 : 0);
+}
 
 // Everything a kernel needs of one sequence in a batch.
 struct KvView {
@@ -225,9 +262,9 @@ struct KvAppendArgs {
   int32_t row_begin, row_end;  // batch rows to write
 };
 
-// output[row][head][value_dim] = softmax(scale * q k^T (+cap, mask)) v, causal, over the paged cache.
-// Units of work are (row, kv_head) pairs, unit = row * kv_head_count + kv_head; a kernel may handle neighbouring rows
-// of a sequence together, never with another result.
+// output[row][head][value_dim] = softmax(scale * q k^T (+cap, mask)) v over the paged cache; query head h reads kv head
+// h / (head_count / kv_head_count). Work is cut in any rectangle of rows and query heads; the query heads of one kv
+// head that are asked for together read K and V once, and so do neighbouring rows of a sequence. No cut changes a bit.
 struct AttentionArgs {
   const KvLayer* layer;
   const KvView* sequences;
@@ -236,16 +273,17 @@ struct AttentionArgs {
   int64_t q_stride;
   int32_t head_count;
   float scale;
-  float softcap;       // 0: none; else cap * tanh(x / cap)
-  int32_t window;      // 0: all; else keys with position > p - window
-  const float* sinks;  // [head_count] or null
-  float* output;       // [rows][output_stride]
+  float softcap;          // 0: none; else cap * tanh(x / cap)
+  int32_t window;         // 0: all; else keys with position > p - window (and < p + window where bidirectional)
+  int32_t bidirectional;  // 0: causal; 1: keys after a row count too, to the sequence's last row (encoders)
+  const float* sinks;     // [head_count] or null
+  float* output;          // [rows][output_stride]
   int64_t output_stride;
-  int32_t head_begin, head_end;  // kv heads [head_begin, head_end)
+  int32_t head_begin, head_end;  // query heads
   int32_t row_begin, row_end;
 };
 
-struct AddArgs {
+struct AddArgs {  // out = a + b; out may be a
   const float* a;
   const float* b;
   float* out;
@@ -263,8 +301,11 @@ struct KernelTable {
   void (*get_rows)(const GetRowsArgs*);
   void (*rms_norm)(const RmsNormArgs*);
   void (*layer_norm)(const LayerNormArgs*);
+  void (*rms_norm_quantize)(const RmsNormQuantizeArgs*);
+  void (*rope_angles)(const RopeAnglesArgs*);
   void (*rope)(const RopeArgs*);
   void (*gated)(const GatedArgs*);
+  void (*gated_quantize)(const GatedQuantizeArgs*);
   void (*kv_append)(const KvAppendArgs*);
   void (*attention)(const AttentionArgs*);
   void (*add)(const AddArgs*);
