@@ -1,0 +1,45 @@
+// BlockPool: equal blocks in one region whose base never moves, counted by reference. Not thread-safe: its engine
+// thread owns it. Reserving is a promise of blocks without choosing them, so that admission can be exact.
+#pragma once
+#include <vector>
+
+#include "memory/memory_resource.h"
+
+namespace fastserve {
+
+class BlockPool {
+ public:
+  BlockPool() = default;
+  // All bookkeeping is allocated here; later calls allocate nothing.
+  static Result<BlockPool> create(MemoryResource& resource, int64_t block_bytes, int32_t block_count, MemoryUse use);
+
+  int32_t block_count() const { return block_count_; }
+  int32_t free_count() const { return static_cast<int32_t>(free_.size()); }
+  int32_t used_count() const { return block_count_ - free_count(); }
+  int64_t block_bytes() const { return block_bytes_; }
+  uint8_t* address(int32_t block) const { return region_.data() + block * block_bytes_; }
+
+  // A block with one reference, or -1.
+  int32_t acquire() noexcept;
+  void retain(int32_t block) noexcept { ++references_[static_cast<size_t>(block)]; }
+  void release(int32_t block) noexcept;
+  uint32_t reference_count(int32_t block) const { return references_[static_cast<size_t>(block)]; }
+
+  // Promised blocks are only an account: free_count() - promised_count() may be promised further.
+  bool promise(int32_t count) noexcept;
+  void withdraw(int32_t count) noexcept { promised_ -= count; }
+  int32_t promised_count() const { return promised_; }
+
+  // Every block is either free once or referenced: for tests and debug builds.
+  bool check_integrity() const;
+
+ private:
+  Buffer region_;
+  int64_t block_bytes_ = 0;
+  int32_t block_count_ = 0;
+  int32_t promised_ = 0;
+  std::vector<int32_t> free_;
+  std::vector<uint32_t> references_;
+};
+
+}  // namespace fastserve
