@@ -7,9 +7,7 @@ namespace fastserve {
 namespace {
 
 using kernels::kKvBlockTokens;
-using kernels::KvType;
-
-int64_t kv_plane_bytes(KvType type, int32_t heads, int32_t dim) { return kernels::kv_plane_bytes(type, heads, dim); }
+using kernels::kv_plane_bytes;
 
 int32_t block_count_for(int32_t token_count) { return (token_count + kKvBlockTokens - 1) / kKvBlockTokens; }
 
