@@ -17,6 +17,8 @@ struct DTypeTraits {
 
 // Traits of a type that this build reads; nullopt for every other number.
 std::optional<DTypeTraits> dtype_traits(uint32_t gguf_type);
+// Traits of any type number that GGUF defines, runnable or not: enough to measure a tensor that we cannot run.
+std::optional<DTypeTraits> gguf_type_traits(uint32_t gguf_type);
 // The name of any GGUF type number, runnable or not ("IQ2_XXS"); "type 77" style text is the caller's work: null.
 const char* gguf_type_name(uint32_t gguf_type);
 // Bytes of `elements` values in a row; elements must be a multiple of block_elements.
