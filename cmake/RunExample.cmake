@@ -1,0 +1,20 @@
+# Runs one example on a model, as a test: it must end with 0 and say something.
+# cmake -DPROGRAM=<program> -DMODEL=<file> -DARGUMENTS=<optional file, one argument a line> -P RunExample.cmake
+if(NOT EXISTS ${MODEL})
+  message("SKIPPED: ${MODEL} is missing; ./dev models fetches it")
+  return()
+endif()
+set(arguments)
+if(EXISTS ${ARGUMENTS})
+  file(STRINGS ${ARGUMENTS} arguments)
+endif()
+execute_process(COMMAND ${PROGRAM} ${MODEL} ${arguments} RESULT_VARIABLE result OUTPUT_VARIABLE output
+  ERROR_VARIABLE errors)
+message("${output}${errors}")
+if(NOT result EQUAL 0)
+  message(FATAL_ERROR "${PROGRAM} ended with ${result}")
+endif()
+string(STRIP "${output}" output)
+if(output STREQUAL "")
+  message(FATAL_ERROR "${PROGRAM} printed nothing")
+endif()

