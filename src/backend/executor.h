@@ -2,6 +2,7 @@
 #pragma once
 #include <cstdint>
 #include <memory>
+#include <type_traits>
 
 #include "base/status.h"
 
@@ -18,7 +19,8 @@ class Executor {
 
   template <typename F>
   void run(F&& f) noexcept {
-    run([](void* context, uint32_t part, uint32_t part_count) { (*static_cast<F*>(context))(part, part_count); },
+    using Function = std::remove_reference_t<F>;
+    run([](void* context, uint32_t part, uint32_t part_count) { (*static_cast<Function*>(context))(part, part_count); },
         const_cast<void*>(static_cast<const void*>(&f)));
   }
 };

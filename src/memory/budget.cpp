@@ -1,0 +1,52 @@
+// LimitResource: reserves in the count first, so that concurrent callers can never pass the budget together.
+#include "memory/budget.h"
+
+namespace fastserve {
+
+void* LimitResource::allocate(size_t size_bytes, size_t alignment, MemoryUse use) noexcept {
+  uint64_t used = used_bytes_.load(std::memory_order_relaxed);
+  do {
+    const uint64_t budget = budget_bytes_.load(std::memory_order_relaxed);
+    if (size_bytes > UINT64_MAX - used) return nullptr;
+    if (budget != 0 && (used > budget || size_bytes > budget - used)) return nullptr;
+  } while (!used_bytes_.compare_exchange_weak(used, used + size_bytes, std::memory_order_relaxed));
+
+  void* address = upstream_.allocate(size_bytes, alignment, use);
+  if (address == nullptr) {
+    used_bytes_.fetch_sub(size_bytes, std::memory_order_relaxed);
+    return nullptr;
+  }
+  used_bytes_by_use_[static_cast<size_t>(use)].fetch_add(size_bytes, std::memory_order_relaxed);
+  const uint64_t now = used + size_bytes;
+  uint64_t peak = peak_bytes_.load(std::memory_order_relaxed);
+  while (peak < now && !peak_bytes_.compare_exchange_weak(peak, now, std::memory_order_relaxed)) {
+  }
+  return address;
+}
+
+void LimitResource::deallocate(void* address, size_t size_bytes, size_t alignment, MemoryUse use) noexcept {
+  if (address == nullptr) return;
+  upstream_.deallocate(address, size_bytes, alignment, use);
+  used_bytes_by_use_[static_cast<size_t>(use)].fetch_sub(size_bytes, std::memory_order_relaxed);
+  used_bytes_.fetch_sub(size_bytes, std::memory_order_relaxed);
+}
+
+uint64_t LimitResource::available_bytes() const noexcept {
+  const uint64_t budget = budget_bytes_.load(std::memory_order_relaxed);
+  if (budget == 0) return UINT64_MAX;
+  const uint64_t used = used_bytes_.load(std::memory_order_relaxed);
+  return used >= budget ? 0 : budget - used;
+}
+
+MemoryStats LimitResource::stats() const noexcept {
+  MemoryStats stats;
+  stats.budget_bytes = budget_bytes_.load(std::memory_order_relaxed);
+  stats.used_bytes = used_bytes_.load(std::memory_order_relaxed);
+  stats.peak_bytes = peak_bytes_.load(std::memory_order_relaxed);
+  for (size_t i = 0; i < used_bytes_by_use_.size(); ++i) {
+    stats.used_bytes_by_use[i] = used_bytes_by_use_[i].load(std::memory_order_relaxed);
+  }
+  return stats;
+}
+
+}  // namespace fastserve
