@@ -242,19 +242,6 @@ struct KvView {
   int32_t position_begin;  // position of its first row; row r attends to keys 0 .. position_begin + r
 };
 
-// Bytes of the K or the V part of one layer in one block.
-constexpr int64_t kv_plane_bytes(KvType type, int32_t kv_head_count, int32_t dim) {
-  const int64_t elements = int64_t{kv_head_count} * dim * kKvBlockTokens;
-  switch (type) {
-    case KvType::kF32:
-      return elements * 4;
-    case KvType::kQ8:
-      return elements + int64_t{kv_head_count} * kKvBlockTokens * 4;  // a float scale a token and head
-    default:
-      return elements * 2;
-  }
-}
-
 struct KvLayer {  // where a layer lies inside a block
   KvType type;
   int32_t kv_head_count;

@@ -1,6 +1,8 @@
-// Matrix products: input quantisation, then one static partition of all panels of all weights.
+// Matrix products: the input is prepared once, then one static partition of all panels of all weights.
 #include "ops/matmul.h"
 
+#include "ops/elementwise.h"
+#include "ops/norm.h"
 #include "ops/parallel.h"
 
 namespace fastserve::ops {
@@ -13,11 +15,20 @@ int64_t panel_count(const Weight& weight) {
   return (weight.matrix.rows + kernels::kPanelRows - 1) / kernels::kPanelRows;
 }
 
-void quantize_input(const Device& device, const Rows& input, const QuantizedRows& quantized) {
-  parallel_rows(device, input.count, input.count * input.cols, [&](int64_t begin, int64_t end) {
-    const kernels::QuantizeArgs args{input.data, input.stride, &quantized, begin, end};
-    device.kernels->quantize_q8(&args);
-  });
+QuantizedRows quantized_rows(const InputScratch& scratch, int64_t cols) {
+  return {scratch.values, scratch.scales, scratch.sums, cols};
+}
+
+struct InputForms {
+  bool quantized = false, floats = false;
+};
+
+InputForms wanted_forms(const Device& device, MatmulOutputs outputs) {
+  InputForms forms;
+  for (const MatmulOutput& output : outputs) {
+    (uses_quantized_input(device, *output.weight) ? forms.quantized : forms.floats) = true;
+  }
+  return forms;
 }
 
 void run_panels(const Device& device, const Rows& input, const QuantizedRows& quantized, const MatmulOutput& output,
@@ -43,25 +54,14 @@ void run_panels(const Device& device, const Rows& input, const QuantizedRows& qu
   }
 }
 
-}  // namespace
-
-bool uses_quantized_input(const Device& device, const Weight& weight) {
-  return !device.exact && device.kernels->matmul_q8[static_cast<int>(weight.matrix.layout)] != nullptr;
-}
-
-void matmul(const Device& device, const Rows& input, const QuantizeScratch& scratch,
-            std::initializer_list<MatmulOutput> outputs) {
-  const QuantizedRows quantized{scratch.values, scratch.scales, scratch.sums, input.cols};
+// `input` and its int8 form in `scratch` are ready.
+void run_matmuls(const Device& device, const Rows& input, const InputScratch& scratch, MatmulOutputs outputs) {
+  const QuantizedRows quantized = quantized_rows(scratch, input.cols);
   int64_t total_panels = 0;
-  bool wants_quantized = false;
-  for (const MatmulOutput& output : outputs) {
-    total_panels += panel_count(*output.weight);
-    wants_quantized = wants_quantized || uses_quantized_input(device, *output.weight);
-  }
-  if (wants_quantized) quantize_input(device, input, quantized);
+  for (const MatmulOutput& output : outputs) total_panels += panel_count(*output.weight);
   device.executor->run([&](uint32_t part, uint32_t part_count) {
     const Range range = split_range(total_panels, part, part_count);
-    int64_t first = 0;  // panel index of this output's first panel
+    int64_t first = 0;  // index of this output's first panel among all
     for (const MatmulOutput& output : outputs) {
       const int64_t count = panel_count(*output.weight);
       const int64_t begin = range.begin > first ? range.begin - first : 0;
@@ -70,6 +70,77 @@ void matmul(const Device& device, const Rows& input, const QuantizeScratch& scra
       first += count;
     }
   });
+}
+
+}  // namespace
+
+bool uses_quantized_input(const Device& device, const Weight& weight) {
+  return !device.exact && device.kernels->matmul_q8[static_cast<int>(weight.matrix.layout)] != nullptr;
+}
+
+void matmul(const Device& device, const Rows& input, const InputScratch& scratch, MatmulOutputs outputs) {
+  if (wanted_forms(device, outputs).quantized) {
+    const QuantizedRows quantized = quantized_rows(scratch, input.cols);
+    parallel_rows(device, input.count, input.count * input.cols, [&](int64_t begin, int64_t end) {
+      const kernels::QuantizeArgs args{input.data, input.stride, &quantized, begin, end};
+      device.kernels->quantize_q8(&args);
+    });
+  }
+  run_matmuls(device, input, scratch, outputs);
+}
+
+void matmul_normed(const Device& device, const Rows& input, const RmsNormSpec& norm, const InputScratch& scratch,
+                   MatmulOutputs outputs) {
+  const InputForms forms = wanted_forms(device, outputs);
+  const Rows normed{scratch.floats, input.cols, input.count, input.cols};
+  if (!forms.quantized) {
+    rms_norm(device, input, *norm.weight, norm.eps, norm.weight_offset, normed);
+  } else {
+    const QuantizedRows quantized = quantized_rows(scratch, input.cols);
+    parallel_rows(device, input.count, input.count * input.cols, [&](int64_t begin, int64_t end) {
+      const kernels::RmsNormArgs args{input.data,
+                                      input.stride,
+                                      norm.weight->vector,
+                                      norm.weight_offset,
+                                      norm.eps,
+                                      forms.floats ? normed.data : nullptr,
+                                      normed.stride,
+                                      input.cols,
+                                      0,
+                                      begin,
+                                      end};
+      const kernels::RmsNormQuantizeArgs fused{args, &quantized};
+      device.kernels->rms_norm_quantize(&fused);
+    });
+  }
+  run_matmuls(device, normed, scratch, outputs);
+}
+
+void matmul_gated(const Device& device, const Rows& gate, const Rows* up, kernels::Activation activation,
+                  const InputScratch& scratch, MatmulOutputs outputs) {
+  const InputForms forms = wanted_forms(device, outputs);
+  const Rows product{scratch.floats, gate.cols, gate.count, gate.cols};
+  if (forms.floats) {
+    gated(device, gate, up, activation, product);
+    matmul(device, product, scratch, outputs);
+    return;
+  }
+  const QuantizedRows quantized = quantized_rows(scratch, gate.cols);
+  parallel_rows(device, gate.count, gate.count * gate.cols * 2, [&](int64_t begin, int64_t end) {
+    const kernels::GatedArgs args{gate.data,
+                                  gate.stride,
+                                  up != nullptr ? up->data : nullptr,
+                                  up != nullptr ? up->stride : 0,
+                                  activation,
+                                  nullptr,
+                                  0,
+                                  gate.cols,
+                                  begin,
+                                  end};
+    const kernels::GatedQuantizeArgs fused{args, &quantized};
+    device.kernels->gated_quantize(&fused);
+  });
+  run_matmuls(device, product, scratch, outputs);
 }
 
 }  // namespace fastserve::ops

@@ -1,4 +1,5 @@
-// Matrix products of one input with one or several weights: out_i = in * W_i^T (+ bias), in a single fork.
+// Matrix products of one input with one or several weights: out_i = in * W_i^T (+ bias), in a single fork. The input
+// may be plain rows, or be produced on the way: normalised, or gated (fused with its quantisation where that applies).
 #pragma once
 #include <initializer_list>
 
@@ -7,8 +8,9 @@
 
 namespace fastserve::ops {
 
-// Room for an input's int8 form; sized by the workspace for its largest use.
-struct QuantizeScratch {
+// Room for a produced input: its floats, and its int8 form. Sized by the workspace for its largest use.
+struct InputScratch {
+  float* floats = nullptr;
   int8_t* values = nullptr;
   float* scales = nullptr;
   int32_t* sums = nullptr;
@@ -21,10 +23,22 @@ struct MatmulOutput {
   const Weight* bias = nullptr;  // vector, may be absent
   kernels::Epilogue epilogue = kernels::Epilogue::kStore;
 };
+using MatmulOutputs = std::initializer_list<MatmulOutput>;
 
 // The input is quantised once if any of the weights wants it so on this device.
-void matmul(const Device& device, const Rows& input, const QuantizeScratch& scratch,
-            std::initializer_list<MatmulOutput> outputs);
+void matmul(const Device& device, const Rows& input, const InputScratch& scratch, MatmulOutputs outputs);
+
+struct RmsNormSpec {
+  const Weight* weight = nullptr;
+  float eps = 0;
+  float weight_offset = 0;
+};
+// matmul of rms_norm(input).
+void matmul_normed(const Device& device, const Rows& input, const RmsNormSpec& norm, const InputScratch& scratch,
+                   MatmulOutputs outputs);
+// matmul of activation(gate) * up.
+void matmul_gated(const Device& device, const Rows& gate, const Rows* up, kernels::Activation activation,
+                  const InputScratch& scratch, MatmulOutputs outputs);
 
 // Whether a weight is computed from int8 activations on this device.
 bool uses_quantized_input(const Device& device, const Weight& weight);

@@ -8,8 +8,9 @@ namespace fastserve::ops {
 void rms_norm(const Device& device, const Rows& input, const Weight& weight, float eps, float weight_offset,
               const Rows& output) {
   parallel_rows(device, input.count, input.count * input.cols, [&](int64_t begin, int64_t end) {
-    const kernels::RmsNormArgs args{input.data,  input.stride,  weight.vector, weight_offset, eps,
-                                    output.data, output.stride, input.cols,    begin,         end};
+    const kernels::RmsNormArgs args{
+        input.data, input.stride, weight.vector, weight_offset, eps, output.data, output.stride, input.cols, 0,
+        begin,      end};
     device.kernels->rms_norm(&args);
   });
 }
@@ -26,11 +27,9 @@ void layer_norm(const Device& device, const Rows& input, const Weight& weight, c
 void rms_norm_heads(const Device& device, const Rows& rows, int32_t head_count, int32_t head_dim, const Weight& weight,
                     float eps, float weight_offset) {
   parallel_rows(device, rows.count, rows.count * rows.cols, [&](int64_t begin, int64_t end) {
-    for (int64_t row = begin; row < end; ++row) {
-      const kernels::RmsNormArgs args{
-          rows.row(row), head_dim, weight.vector, weight_offset, eps, rows.row(row), head_dim, head_dim, 0, head_count};
-      device.kernels->rms_norm(&args);
-    }
+    const kernels::RmsNormArgs args{rows.data,   rows.stride, weight.vector, weight_offset, eps, rows.data,
+                                    rows.stride, head_dim,    head_count,    begin,         end};
+    device.kernels->rms_norm(&args);
   });
 }
 

@@ -7,7 +7,13 @@ namespace fastserve {
 namespace {
 
 using kernels::kKvBlockTokens;
-using kernels::kv_plane_bytes;
+using kernels::KvType;
+
+// The K or the V part of one layer in one block; kernels want each to start at a multiple of 64 bytes.
+int64_t kv_plane_bytes(KvType type, int32_t heads, int32_t dim) {
+  constexpr int64_t kAlignment = 64;
+  return (heads * kernels::kv_head_bytes(type, dim) + kAlignment - 1) / kAlignment * kAlignment;
+}
 
 int32_t block_count_for(int32_t token_count) { return (token_count + kKvBlockTokens - 1) / kKvBlockTokens; }
 

@@ -6,16 +6,9 @@
 
 #include "kernels/kernel_api.h"
 #include "memory/block_pool.h"
+#include "tensor/kv_shape.h"
 
 namespace fastserve {
-
-// What a family says of its attention layers.
-struct KvLayerShape {
-  int32_t kv_head_count = 0;
-  int32_t head_dim = 0;
-  int32_t value_dim = 0;
-  int32_t window = 0;  // 0: keeps all
-};
 
 struct KvLayout {
   std::vector<KvLayerShape> layers;

@@ -1,0 +1,33 @@
+// Feed-forward blocks; gate and up lie side by side in one workspace row.
+#include "blocks/mlp_block.h"
+
+namespace fastserve {
+
+using kernels::Epilogue;
+
+void mlp_block(const ForwardPass& pass, const MlpConfig& config, const MlpWeights& weights,
+               const ops::RmsNormSpec& norm, bool add_to_hidden) {
+  const Device& device = *pass.device;
+  const Workspace& workspace = *pass.workspace;
+  const int64_t rows = pass.batch.row_count;
+  const Rows hidden = workspace.hidden(rows);
+  const bool is_gated = weights.gate.present() || weights.gate_up.present();
+  const Rows both = workspace.gate_up(rows);
+  const Rows gate{both.data, both.stride, rows, config.intermediate};
+  const Rows up{both.data + (is_gated ? config.intermediate : 0), both.stride, rows, config.intermediate};
+
+  if (weights.gate_up.present()) {
+    ops::matmul_normed(device, hidden, norm, workspace.input(), {{&weights.gate_up, both.data, both.stride}});
+  } else if (is_gated) {
+    ops::matmul_normed(device, hidden, norm, workspace.input(),
+                       {{&weights.gate, gate.data, gate.stride}, {&weights.up, up.data, up.stride, &weights.up_bias}});
+  } else {
+    ops::matmul_normed(device, hidden, norm, workspace.input(), {{&weights.up, up.data, up.stride, &weights.up_bias}});
+  }
+  const Rows target = add_to_hidden ? hidden : workspace.residual(rows);
+  ops::matmul_gated(device, gate, is_gated ? &up : nullptr, config.activation, workspace.input(),
+                    {{&weights.down, target.data, target.stride, &weights.down_bias,
+                      add_to_hidden ? Epilogue::kAdd : Epilogue::kStore}});
+}
+
+}  // namespace fastserve

@@ -1,0 +1,62 @@
+// Workspace: the activations of one step, carved once from one buffer. A model says how wide, the engine how many rows.
+#pragma once
+#include <cstdint>
+
+#include "memory/memory_resource.h"
+#include "ops/matmul.h"
+#include "tensor/weight.h"
+
+namespace fastserve {
+
+// Widths in floats; rows come from the engine's limits.
+struct WorkspaceShape {
+  int64_t hidden = 0;
+  int64_t qkv = 0;            // q, k and v side by side
+  int64_t attention_out = 0;  // heads x value_dim
+  int64_t gate_up = 0;        // gate and up side by side
+  int64_t input_max = 0;      // widest matmul input
+  int64_t vocabulary = 0;
+  int64_t rope_pairs = 0;      // of one set of angles
+  int64_t rope_set_count = 1;  // distinct inv_freq
+};
+
+class Workspace {
+ public:
+  static constexpr int kRopeSetsMax = 2;
+
+  static Result<Workspace> create(MemoryResource& resource, const WorkspaceShape& shape, int64_t row_capacity,
+                                  int64_t logit_row_capacity);
+  // Bytes that create() would take.
+  static uint64_t size_bytes(const WorkspaceShape& shape, int64_t row_capacity, int64_t logit_row_capacity);
+
+  int64_t row_capacity() const { return row_capacity_; }
+  int64_t logit_row_capacity() const { return logit_row_capacity_; }
+
+  // Rows of the current step: views over `count` rows.
+  Rows hidden(int64_t count) const { return {hidden_, shape_.hidden, count, shape_.hidden}; }
+  Rows qkv(int64_t count) const { return {qkv_, shape_.qkv, count, shape_.qkv}; }
+  Rows attention_out(int64_t count) const {
+    return {attention_out_, shape_.attention_out, count, shape_.attention_out};
+  }
+  Rows gate_up(int64_t count) const { return {gate_up_, shape_.gate_up, count, shape_.gate_up}; }
+  Rows residual(int64_t count) const { return {residual_, shape_.hidden, count, shape_.hidden}; }
+  Rows selected(int64_t count) const { return {selected_, shape_.hidden, count, shape_.hidden}; }
+  Rows logits(int64_t count) const { return {logits_, shape_.vocabulary, count, shape_.vocabulary}; }
+  const ops::InputScratch& input() const { return input_; }
+  float* cosines(int set) const { return cosines_[set]; }
+  float* sines(int set) const { return sines_[set]; }
+
+ private:
+  template <typename Place>
+  static void carve(Workspace& workspace, const WorkspaceShape& shape, Place&& place);
+
+  WorkspaceShape shape_;
+  int64_t row_capacity_ = 0, logit_row_capacity_ = 0;
+  Buffer buffer_;
+  float *hidden_ = nullptr, *qkv_ = nullptr, *attention_out_ = nullptr, *gate_up_ = nullptr, *residual_ = nullptr;
+  float *selected_ = nullptr, *logits_ = nullptr;
+  float *cosines_[kRopeSetsMax] = {}, *sines_[kRopeSetsMax] = {};
+  ops::InputScratch input_;
+};
+
+}  // namespace fastserve

@@ -1,0 +1,46 @@
+// What families share: the registry line, checked look-ups of hyperparameters, rotary frequencies, the final head.
+#pragma once
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "models/model_def.h"
+#include "ops/matmul.h"
+
+namespace fastserve {
+
+// One line in registry.cpp for each family.
+using CreateFamily = Result<std::unique_ptr<ModelDef>> (*)(const ModelSource& source, std::string_view architecture);
+Result<std::unique_ptr<ModelDef>> create_llama(const ModelSource& source, std::string_view architecture);
+
+// Hyperparameters of "<architecture>.<name>" keys, range-checked: every value fits what follows from it without
+// overflow. The message names the key.
+class Hyperparameters {
+ public:
+  Hyperparameters(const ModelSource& source, std::string_view architecture)
+      : source_(source), prefix_(std::string(architecture) + ".") {}
+  Result<int32_t> count(std::string_view name, int32_t maximum) const;                       // at least 1
+  Result<int32_t> count_or(std::string_view name, int32_t fallback, int32_t maximum) const;  // at least 0
+  Result<float> number(std::string_view name) const;
+  Result<float> number_or(std::string_view name, float fallback) const;
+  Result<std::string_view> text_or(std::string_view name, std::string_view fallback) const;
+  bool has(std::string_view name) const { return source_.find(prefix_ + std::string(name)) != nullptr; }
+  std::string key(std::string_view name) const { return prefix_ + std::string(name); }
+
+ private:
+  const ModelSource& source_;
+  std::string prefix_;
+};
+
+// 1 / base^(2i/dims), computed as transformers does (float power of a float base).
+std::vector<float> rope_frequencies(float base, int32_t dims);
+
+// logits = output(norm(hidden[rows])); `bias` may be absent.
+void output_head(const ForwardPass& pass, const int32_t* rows, int32_t row_count, const ops::RmsNormSpec& norm,
+                 const Weight& output);
+
+// The tensor's columns of the vocabulary: the embedding decides the vocabulary's size.
+Result<int32_t> vocabulary_rows(const ModelSource& source, std::string_view embedding_name);
+
+}  // namespace fastserve

@@ -1,0 +1,26 @@
+// The families that this build runs: one line each.
+#include "base/format.h"
+#include "models/family.h"
+
+namespace fastserve {
+namespace {
+
+struct FamilyEntry {
+  std::string_view architecture;
+  CreateFamily create;
+};
+constexpr FamilyEntry kFamilies[] = {
+    {"llama", create_llama},
+};
+
+}  // namespace
+
+Result<std::unique_ptr<ModelDef>> create_model_def(const ModelSource& source) {
+  FSV_ASSIGN(const std::string_view architecture, source.get_string("general.architecture"));
+  for (const FamilyEntry& family : kFamilies) {
+    if (family.architecture == architecture) return family.create(source, architecture);
+  }
+  return Status(StatusCode::kUnsupported, format("architecture \"", architecture, "\" is not supported"));
+}
+
+}  // namespace fastserve

@@ -1,0 +1,122 @@
+// Rotary positions, KV append and attention. The attention partition weighs rows by the keys that they read.
+#include "ops/attention.h"
+
+#include "ops/parallel.h"
+
+namespace fastserve::ops {
+namespace {
+
+using kernels::KvView;
+
+// Keys that row `index` of a sequence reads.
+int64_t row_cost(const KvView& sequence, int32_t index, const AttentionSpec& spec) {
+  const int64_t position = int64_t{sequence.position_begin} + (spec.bidirectional ? sequence.row_count - 1 : index);
+  const int64_t keys = position + 1;
+  return spec.window > 0 && keys > spec.window ? spec.window : keys;
+}
+
+int64_t total_row_cost(const KvView* sequences, int32_t sequence_count, const AttentionSpec& spec) {
+  int64_t cost = 0;
+  for (int32_t s = 0; s < sequence_count; ++s) {
+    for (int32_t i = 0; i < sequences[s].row_count; ++i) cost += row_cost(sequences[s], i, spec);
+  }
+  return cost;
+}
+
+// The batch row at which the running cost first reaches `target`; all rows when it never does.
+int32_t row_at_cost(const KvView* sequences, int32_t sequence_count, const AttentionSpec& spec, int64_t target) {
+  int64_t cost = 0;
+  int32_t row = 0;
+  for (int32_t s = 0; s < sequence_count; ++s) {
+    for (int32_t i = 0; i < sequences[s].row_count; ++i, ++row) {
+      if (cost >= target) return row;
+      cost += row_cost(sequences[s], i, spec);
+    }
+  }
+  return row;
+}
+
+}  // namespace
+
+void rope_angles(const Device& device, const int32_t* positions, int64_t row_count, const float* inv_freq,
+                 int32_t pair_count, float magnitude, float* cosines, float* sines) {
+  parallel_rows(device, row_count, row_count * pair_count * 8, [&](int64_t begin, int64_t end) {
+    const kernels::RopeAnglesArgs args{positions, inv_freq, pair_count, magnitude, cosines, sines, begin, end};
+    device.kernels->rope_angles(&args);
+  });
+}
+
+void rope(const Device& device, const Rows& heads, int32_t head_count, int32_t head_dim, kernels::RopeKind kind,
+          const RopeAngles& angles) {
+  parallel_rows(device, heads.count, heads.count * heads.cols, [&](int64_t begin, int64_t end) {
+    const kernels::RopeArgs args{heads.data, heads.stride,   head_count,   head_dim, angles.pair_count * 2,
+                                 kind,       angles.cosines, angles.sines, begin,    end};
+    device.kernels->rope(&args);
+  });
+}
+
+void kv_append(const Device& device, const kernels::KvLayer& layer, const KvView* sequences, int32_t sequence_count,
+               const Rows& k, const Rows& v) {
+  parallel_rows(device, k.count, k.count * (k.cols + v.cols), [&](int64_t begin, int64_t end) {
+    const kernels::KvAppendArgs args{&layer,
+                                     sequences,
+                                     sequence_count,
+                                     k.data,
+                                     k.stride,
+                                     v.data,
+                                     v.stride,
+                                     static_cast<int32_t>(begin),
+                                     static_cast<int32_t>(end)};
+    device.kernels->kv_append(&args);
+  });
+}
+
+void attention(const Device& device, const kernels::KvLayer& layer, const KvView* sequences, int32_t sequence_count,
+               const AttentionSpec& spec, const Rows& q, const Rows& output) {
+  const int32_t group = spec.head_count / layer.kv_head_count;
+  const int64_t row_total = total_row_cost(sequences, sequence_count, spec);
+  const int64_t total = row_total * layer.kv_head_count;
+  auto run_rectangle = [&](int32_t kv_head, int32_t row_begin, int32_t row_end) {
+    if (row_begin >= row_end) return;
+    kernels::AttentionArgs args{};
+    args.layer = &layer;
+    args.sequences = sequences;
+    args.sequence_count = sequence_count;
+    args.q = q.data;
+    args.q_stride = q.stride;
+    args.head_count = spec.head_count;
+    args.scale = spec.scale;
+    args.softcap = spec.softcap;
+    args.window = spec.window;
+    args.bidirectional = spec.bidirectional ? 1 : 0;
+    args.sinks = spec.sinks;
+    args.output = output.data;
+    args.output_stride = output.stride;
+    args.head_begin = kv_head * group;
+    args.head_end = (kv_head + 1) * group;
+    args.row_begin = row_begin;
+    args.row_end = row_end;
+    device.kernels->attention(&args);
+  };
+  auto run_costs = [&](int64_t cost_begin, int64_t cost_end) {
+    for (int32_t kv_head = 0; kv_head < layer.kv_head_count; ++kv_head) {
+      const int64_t first = cost_begin - kv_head * row_total;
+      const int64_t last = cost_end - kv_head * row_total;
+      if (last <= 0 || first >= row_total) continue;
+      run_rectangle(
+          kv_head, first <= 0 ? 0 : row_at_cost(sequences, sequence_count, spec, first),
+          last >= row_total ? static_cast<int32_t>(q.count) : row_at_cost(sequences, sequence_count, spec, last));
+    }
+  };
+  constexpr int64_t kForkCost = 192;  // keys of one kv head; below it a fork costs more than it saves
+  if (total < kForkCost || device.executor->width() == 1) {
+    run_costs(0, total);
+    return;
+  }
+  device.executor->run([&](uint32_t part, uint32_t part_count) {
+    const Range range = split_range(total, part, part_count);
+    run_costs(range.begin, range.end);
+  });
+}
+
+}  // namespace fastserve::ops

@@ -1,0 +1,34 @@
+// Rotary positions, KV append and attention over the paged cache.
+#pragma once
+#include "backend/device.h"
+#include "tensor/weight.h"
+
+namespace fastserve::ops {
+
+struct RopeAngles {
+  const float* cosines = nullptr;  // [rows][pair_count]
+  const float* sines = nullptr;
+  int32_t pair_count = 0;
+};
+
+// Fills cos and sin of every row's position: once a step for all layers that share inv_freq.
+void rope_angles(const Device& device, const int32_t* positions, int64_t row_count, const float* inv_freq,
+                 int32_t pair_count, float magnitude, float* cosines, float* sines);
+void rope(const Device& device, const Rows& heads, int32_t head_count, int32_t head_dim, kernels::RopeKind kind,
+          const RopeAngles& angles);
+void kv_append(const Device& device, const kernels::KvLayer& layer, const kernels::KvView* sequences,
+               int32_t sequence_count, const Rows& k, const Rows& v);
+
+struct AttentionSpec {
+  int32_t head_count = 0;
+  float scale = 1;
+  float softcap = 0;
+  int32_t window = 0;
+  bool bidirectional = false;
+  const float* sinks = nullptr;
+};
+// Rows of q and output are the batch's; work is shared among threads by keys read.
+void attention(const Device& device, const kernels::KvLayer& layer, const kernels::KvView* sequences,
+               int32_t sequence_count, const AttentionSpec& spec, const Rows& q, const Rows& output);
+
+}  // namespace fastserve::ops
