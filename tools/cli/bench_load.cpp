@@ -96,9 +96,7 @@ std::vector<Timing> run_together(EngineSession& session, uint32_t streams, uint3
   return timings;
 }
 
-double per_second(uint64_t tokens, double seconds) {
-  return seconds > 0 ? static_cast<double>(tokens) / seconds : 0;
-}
+double per_second(uint64_t tokens, double seconds) { return seconds > 0 ? static_cast<double>(tokens) / seconds : 0; }
 
 }  // namespace
 

@@ -119,8 +119,8 @@ int inspect_machine(const InspectOptions& options) {
   }
   std::string text = row("processor", info.cpu_name) + row("features", info.cpu_features);
   text += row("kernels", info.kernels);
-  text += row("processors", std::to_string(info.usable_cpu_count) + " usable of " +
-                                std::to_string(info.logical_cpu_count));
+  text +=
+      row("processors", std::to_string(info.usable_cpu_count) + " usable of " + std::to_string(info.logical_cpu_count));
   text += row("caches", bytes_text(info.l1d_bytes) + " L1, " + bytes_text(info.l2_bytes) + " L2, " +
                             bytes_text(info.l3_bytes) + " L3");
   text += row("memory", bytes_text(info.memory_bytes));
