@@ -1,17 +1,22 @@
 // Sampler: the next token from one row of logits. Deterministic in (seed, position, logits): nothing else enters.
+//
+// Order: banned ids, top_k, top_p, min_p, temperature, draw. As in llama.cpp's default chain, the sets are cut on
+// the model's own probabilities (temperature 1), so that a higher temperature does not let more tokens in;
+// transformers applies temperature first.
 #pragma once
 #include <cstdint>
 #include <span>
 #include <vector>
 
 #include "base/status.h"
+#include "sampling/logits_scan.h"
 
 namespace fastserve {
 
 struct SamplingParameters {
   int32_t top_k = 0;         // <= 0: all
   float temperature = 1.0f;  // 0: greedy
-  float top_p = 1.0f;        // >= 1: all
+  float top_p = 1.0f;        // >= 1: all; 0: the most likely one
   float min_p = 0.0f;        // 0: none
   uint64_t seed = 0;
 };
@@ -32,11 +37,12 @@ struct SampleResult {
 class SamplerScratch {
  public:
   Status reserve(int32_t vocabulary_size);
-  struct Candidate {
-    float logit;
-    int32_t token_id;
-  };
+
   std::vector<Candidate> candidates;
+  std::vector<float> row;         // the logits with banned ones at -inf
+  std::vector<float> block_max;   // of each kLogitBlock logits
+  std::vector<float> block_work;  // copy of block_max, reordered by selection
+  std::vector<double> block_sums;
 };
 
 // One request's sampler state.
@@ -44,9 +50,10 @@ class Sampler {
  public:
   Sampler() = default;
   explicit Sampler(const SamplingParameters& parameters) : parameters_(parameters) {}
-  // `banned` ids cannot be drawn (sorted or not; few). `draw_index` is the number of tokens drawn before in this
-  // request: the random number is a pure function of (seed, draw_index). Logits are not changed.
-  // NaN logits: kInternal, named. The largest logit wins ties by lowest id.
+  // `banned` ids cannot be drawn (sorted or not; few; ids outside the row are ignored). `draw_index` is the number
+  // of tokens drawn before in this request: the random number is a pure function of (seed, draw_index). Logits are
+  // not changed; -inf means impossible. The largest logit wins ties by lowest id.
+  // NaN or +inf logits, an empty row, and no token left to draw: kInternal, named.
   Result<SampleResult> sample(std::span<const float> logits, std::span<const int32_t> banned, uint64_t draw_index,
                               bool want_logprob, SamplerScratch& scratch) const;
 
@@ -54,9 +61,10 @@ class Sampler {
   SamplingParameters parameters_;
 };
 
-// log softmax(logits)[id]; f64 inside.
+// log softmax(logits)[id]; f64 inside. -inf for ids outside the row; NaN logits give NaN.
 float log_probability(std::span<const float> logits, int32_t id);
-// The `count` most likely, most likely first, ties by lowest id.
+// The `count` most likely, most likely first, ties by lowest id. Fewer where fewer are possible; none where logits
+// are NaN. Allocates only to grow `out`.
 void top_log_probabilities(std::span<const float> logits, int32_t count, SamplerScratch& scratch,
                            std::vector<TokenLogprob>& out);
 
