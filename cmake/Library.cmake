@@ -2,7 +2,7 @@
 # fastserve_api: the extern "C" shims. fastserve: the shared library, which exports fsv_* alone.
 file(GLOB_RECURSE core_sources CONFIGURE_DEPENDS
   ${PROJECT_SOURCE_DIR}/src/*.cpp ${PROJECT_SOURCE_DIR}/kernels/*.cpp)
-list(FILTER core_sources EXCLUDE REGEX "/src/api/|/src/base/heap\\.cpp$|/kernels/cuda/")
+list(FILTER core_sources EXCLUDE REGEX "/src/api/|/src/base/(heap|unload)\\.cpp$|/kernels/cuda/")
 if(NOT FASTSERVE_X86_KERNELS)
   list(FILTER core_sources EXCLUDE REGEX "/kernels/cpu/(avx2|avx512|amx)/")
 endif()
@@ -26,7 +26,7 @@ target_link_libraries(fastserve_api PUBLIC fastserve_core PRIVATE fastserve_opti
 target_compile_definitions(fastserve_api PRIVATE FASTSERVE_BUILDING)
 
 set(exports_map ${PROJECT_SOURCE_DIR}/src/api/exports.map)
-add_library(fastserve SHARED $<TARGET_OBJECTS:fastserve_api>)
+add_library(fastserve SHARED $<TARGET_OBJECTS:fastserve_api> $<TARGET_OBJECTS:fastserve_heap>)
 add_library(fastserve::fastserve ALIAS fastserve)
 target_include_directories(fastserve PUBLIC
   $<BUILD_INTERFACE:${PROJECT_SOURCE_DIR}/include> $<INSTALL_INTERFACE:${CMAKE_INSTALL_INCLUDEDIR}>)

@@ -1,0 +1,37 @@
+// The library's own heap: operator new and delete of everything inside the shared library. Invisible to the host,
+// whose malloc and operators are left alone. heap.cpp defines them; see docs/decisions/002-private-heap.md.
+#pragma once
+#include <atomic>
+#include <cstdint>
+
+namespace fastserve {
+
+// Says, while it lives, that the heap is in use: an engine holds one. When the library is unloaded (or the process
+// ends) without any, the heap goes back to the system as a whole; with one, it is left alone, so that a host that
+// ends without shutting its engines down does not crash in their threads.
+class HeapUser {
+ public:
+  HeapUser() noexcept { count_.fetch_add(1, std::memory_order_relaxed); }
+  ~HeapUser() { count_.fetch_sub(1, std::memory_order_release); }
+  HeapUser(const HeapUser&) = delete;
+  HeapUser& operator=(const HeapUser&) = delete;
+  static bool any() noexcept { return count_.load(std::memory_order_acquire) != 0; }
+
+ private:
+  inline static std::atomic<uint32_t> count_{0};
+};
+
+// Only in programs that link fastserve_heap_hooks (tests): every operator new and delete of the process is counted,
+// and can be made to fail.
+namespace heap_hooks {
+struct Counts {
+  uint64_t allocations;  // successful ones, since the start, of all threads
+  uint64_t frees;        // of non-null addresses
+  uint64_t failures;     // made to fail by fail_at
+};
+Counts counts() noexcept;
+// The n-th allocation from now fails (n >= 1), and, with `and_all_after`, every one after it. 0 ends failing.
+void fail_at(uint64_t n, bool and_all_after = false) noexcept;
+}  // namespace heap_hooks
+
+}  // namespace fastserve
