@@ -30,31 +30,48 @@ enum class DType : uint32_t {
 };
 
 // How a weight matrix W[n][k] (n outputs, k inputs) lies in memory once loaded. Rows are grouped in N-blocks of 16
-// (the last is padded with zero rows); an N-block ("panel") is contiguous, panel_bytes long, k running inside it:
+// (the last is padded with zero rows); an N-block ("panel") is contiguous, panel_bytes long, k running inside it.
+// Panels start at multiples of 64 bytes, and no 64-byte vector of quants crosses a cache line.
 //
 //   kF32     k x 16 float:            [k][row]
-//   kF16     k x 16 half:             [k][row]
+//   kF16     k x 16 half:             [k][row]                                 (k padded to even with zero)
 //   kBF16    k/2 x 16 x 2 bfloat16:   [k/2][row][k%2]                          (k padded to even with zero)
-//   kQ8      per K-block of 32:  scale half[16], then 8 x 64 bytes: [k/4][row][k%4], stored as int8 + 128
-//   kQ4      per K-block of 32:  scale half[16], then 4 x 64 bytes: step s, byte [row][j]:
-//                                low nibble = q[k = 4s+j], high nibble = q[k = 16+4s+j]; value = scale*(q-8)
-//   kQ4Min   as kQ4, with min half[16] after the scales; value = scale*q + min
-//   kQ5      as kQ4, then 64 bytes of fifth bits: uint32 [row], bit k;  value = scale*(q-16)
-//   kQ5Min   as kQ4Min, then the fifth bits as in kQ5; value = scale*q + min
-//   kQ4K     K-block of 256 (Q4_K): d half[16], dmin half[16], sub-scales uint8 [8][16], sub-mins uint8 [8][16], then
-//            8 sub-blocks of 32 in the nibble order of kQ4;  value = d*sc*q - dmin*mn
-//   kQ5K     as kQ4K, then fifth bits uint32 [8][row]; Q5_K
-//   kQ6K     K-block of 256 (Q6_K): d half[16], scales int8 [16][16] (sub-blocks of 16), then 8 sub-blocks of 32:
-//            4 x 64 bytes nibbles as kQ4 and 2 x 64 bytes of two-bit highs; value = d*sc*(q-32)
-//   kQ3K, kQ2K, kQ4Table (IQ4_NL/IQ4_XS/MXFP4): reserved; laid out where packed (src/tensor/packing)
 //
-// Canonical arithmetic of the int8 path (matmul_q8): activations are int8 in K-blocks of 32 with a float scale and
-// their integer sum. For each row, K-blocks in order:
-//   isum = exact int32 sum(q*a)           (q with its offset removed exactly, through a_sum)
+// Quantised layouts are groups of K-blocks of 32 (sizes: packed_layout.h): scales first, then the quants of each
+// K-block, a K-block's low bits before its high bits, in 64-byte vectors whose byte lane [row][j] holds 4 columns:
+//   bytes    8 vectors: vector t, lane j = q[k = 4t+j]
+//   nibbles  4 vectors: vector s, lane j = q[k = 4s+j] below, q[k = 16+4s+j] above
+//   pairs    2 vectors: vector v, lane j: bits 2i and 2i+1 = two bits of q[k = 4(4v+i)+j]
+//   ones     1 vector:  lane j: bit t = one bit of q[k = 4t+j]
+//
+//   layout    from          group  scales (half unless said)                       quants         value
+//   kQ8       Q8_0          2      scale[2][16]                                    bytes (+128)   scale*(q-128)
+//   kQ4       Q4_0          2      scale[2][16]                                    nibbles        scale*(q-8)
+//   kQ4Min    Q4_1          1      scale[16], min[16]                              nibbles        scale*q + min
+//   kQ5       Q5_0          2      scale[2][16]                                    nibbles, ones  scale*(q-16)
+//   kQ5Min    Q5_1          1      scale[16], min[16]                              nibbles, ones  scale*q + min
+//   kQ4K      Q4_K          8      d[16], dmin[16], sc uint8[8][16], mn [8][16]    nibbles        d*sc*q - dmin*mn
+//   kQ5K      Q5_K          8      as kQ4K                                         nibbles, ones  d*sc*q - dmin*mn
+//   kQ6K      Q6_K          8      d[16], 32 unused, sc int8[8][2][16]             nibbles, pairs d*sc*(q-32)
+//   kQ3K      Q3_K          8      as kQ6K                                         pairs, ones    d*sc*(q-4)
+//   kQ2K      Q2_K          8      d[16], dmin[16], sc|mn<<4 uint8[8][2][16]       pairs          d*sc*q - dmin*mn
+//   kQ4Table  IQ4_NL/XS,    1      scale float[16]; the panel opens with 64        nibbles        scale*(table[q]-128)
+//             MXFP4                bytes: the 16 bytes of `table`, four times
+//
+// Canonical arithmetic of the int8 path (matmul_q8), equal in every table bit for bit: activations are int8 in K-blocks
+// of 32 with a float scale and their integer sum. For each row, K-blocks in order:
+//   isum = exact int32 sum((q - offset)*a)
 //   acc  = fma(float(isum), w_scale*a_scale, acc)
 //   acc  = fma(w_min, a_scale*float(a_sum), acc)                                   (layouts with a min)
-// K-quants apply the same per sub-block of 32 (Q6_K: of 16 within it) with w_scale = d*sc, w_min = -(dmin*mn).
-// Float paths: acc = fma(w[k], a[k], acc) for k in order; kBF16 with bf16 hardware works on pairs.
+// Layouts whose sub-scales serve 16 columns (kQ6K, kQ3K, kQ2K) do this for either half of a K-block in turn, with the
+// half's own isum and a_sum; w_scale = d*sc (exact), w_min = -(dmin*mn) (exact).
+//
+// Float path (matmul_f32): weights become float exactly as dequantize_row gives them. The reference table sums K-blocks
+// of 32 in float, in k order, and the block sums in double: the oracle. SIMD tables compute acc = fma(w[k], a[k], acc)
+// for k in order, whatever m or the range; tables with bf16 dot products round activations to bf16 for kBF16 weights
+// and add two products a step. So float paths differ between tables in the last bits, never within one.
+//
+// Epilogue: v = acc; v += bias[row]; then out = v or out = out + v.
 enum class PackedLayout : uint32_t {
   kNone = 0,
   kF32 = 1,
@@ -86,6 +103,10 @@ struct PackedMatrix {
 };
 
 // m rows of activations quantised to int8; a row is cols/32 blocks (cols % 32 == 0 for quantised layouts).
+// For a block with amax = max|x|: scale = amax/127, values = round_to_nearest_even(x * (127/amax)), in [-127, 127].
+// amax < kQuantizeTiny gives zeros with scale 0. Infinity or NaN in a block gives zeros with a NaN scale, so that it
+// shows in every output it reaches.
+constexpr float kQuantizeTiny = 1e-30f;
 struct QuantizedRows {
   int8_t* values;  // [m][cols]
   float* scales;   // [m][cols/32]

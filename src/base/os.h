@@ -22,6 +22,7 @@ class File {
  public:
   virtual ~File() = default;
   virtual uint64_t size_bytes() const = 0;
+  virtual std::string_view name() const { return "file"; }  // for messages: the path, where there is one
   // Identity of the file's content as far as the system knows: device, inode, size, time of change.
   struct Identity {
     uint64_t device = 0, inode = 0, size_bytes = 0, changed_ns = 0;

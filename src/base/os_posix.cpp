@@ -62,6 +62,7 @@ class PosixFile final : public File {
   ~PosixFile() override { ::close(descriptor_); }
   uint64_t size_bytes() const override { return identity_.size_bytes; }
   Identity identity() const override { return identity_; }
+  std::string_view name() const override { return path_; }
 
   Status read_at(uint64_t offset_bytes, void* destination, size_t size_bytes) override {
     if (offset_bytes > identity_.size_bytes || size_bytes > identity_.size_bytes - offset_bytes) {

@@ -32,7 +32,7 @@ class ChatTemplate {
 Result<std::unique_ptr<ChatTemplate>> create_chat_template(std::string_view source);
 
 std::string spans_to_text(const std::vector<ChatSpan>& spans);
-// Template runs are encoded with special tokens, the others as plain text.
+// The text as a whole, so that words may run across spans; control tokens are recognised within template runs alone.
 Status encode_spans(const Tokenizer& tokenizer, const std::vector<ChatSpan>& spans, std::vector<int32_t>& ids);
 
 }  // namespace fastserve

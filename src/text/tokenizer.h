@@ -31,9 +31,15 @@ enum TokenAttribute : uint32_t {
   kTokenEndOfGeneration = 16,
 };
 
+struct TextRange {
+  size_t start = 0, end = 0;  // bytes
+};
+
 struct EncodeOptions {
   bool add_bos_eos = false;    // as the model's metadata asks
   bool parse_special = false;  // recognise control tokens in the text
+  // Recognise those that lie within one of these ranges; in order, without overlap.
+  std::span<const TextRange> special_ranges = {};
 };
 
 class Tokenizer {

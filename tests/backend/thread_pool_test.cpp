@@ -10,7 +10,14 @@
 
 #include "backend/executor.h"
 
-#if defined(__linux__) && !defined(__SANITIZE_THREAD__) && !defined(__SANITIZE_ADDRESS__)
+#if defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__)
+#define FASTSERVE_TEST_SANITIZED 1
+#elif defined(__has_feature)
+#if __has_feature(thread_sanitizer) || __has_feature(address_sanitizer) || __has_feature(memory_sanitizer)
+#define FASTSERVE_TEST_SANITIZED 1
+#endif
+#endif
+#if defined(__linux__) && !defined(FASTSERVE_TEST_SANITIZED)  // sanitizers need address space of their own
 #include <sys/resource.h>
 #define FASTSERVE_TEST_THREAD_FAILURE 1
 #endif

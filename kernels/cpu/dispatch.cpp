@@ -1,0 +1,77 @@
+// CPUID to KernelTable: every table starts as the scalar reference and is overridden, weakest set first, so that a
+// table holds the best kernel its instruction set has and never a null entry.
+#include "kernels/cpu/cpu_kernels.h"
+
+namespace fastserve::kernels {
+namespace {
+
+constexpr int kLayoutCount = static_cast<int>(PackedLayout::kCount);
+
+bool is_float_layout(PackedLayout layout) {
+  return layout == PackedLayout::kF32 || layout == PackedLayout::kF16 || layout == PackedLayout::kBF16;
+}
+
+KernelTable make_reference() {
+  KernelTable t{};
+  t.version = kKernelTableVersion;
+  t.name = "reference";
+  t.quantize_q8 = reference::quantize_q8;
+  for (int i = 1; i < kLayoutCount; ++i) {
+    t.matmul_f32[i] = reference::matmul_f32;
+    if (is_float_layout(static_cast<PackedLayout>(i))) continue;
+    t.matmul_q8[i] = reference::matmul_q8;
+    t.matmul_q8_name[i] = t.name;
+  }
+  t.get_rows = reference::get_rows;
+  return t;
+}
+
+#ifdef FASTSERVE_X86_KERNELS
+void override_matmul(MatmulFn* entries, MatmulFn (*lookup)(PackedLayout), const char** names, const char* name) {
+  for (int i = 1; i < kLayoutCount; ++i) {
+    MatmulFn fn = lookup(static_cast<PackedLayout>(i));
+    if (fn == nullptr) continue;
+    entries[i] = fn;
+    if (names != nullptr) names[i] = name;
+  }
+}
+#endif
+
+// All tables this processor runs, best first.
+struct Tables {
+  KernelTable table[8];
+  int count = 0;
+
+  Tables() {
+    const CpuFeatures& f = cpu_features();
+    KernelTable built[8];
+    int n = 0;
+    built[n++] = make_reference();
+#ifdef FASTSERVE_X86_KERNELS
+    (void)override_matmul;
+    (void)f;
+#else
+    (void)f;
+#endif
+    for (int i = 0; i < n; ++i) table[i] = built[n - 1 - i];
+    count = n;
+  }
+};
+
+const Tables& tables() {
+  static const Tables all;
+  return all;
+}
+
+}  // namespace
+
+const KernelTable& best_cpu_table() { return tables().table[0]; }
+const KernelTable& reference_cpu_table() { return tables().table[tables().count - 1]; }
+
+int runnable_cpu_tables(const KernelTable** out, int capacity) {
+  const int n = tables().count < capacity ? tables().count : capacity;
+  for (int i = 0; i < n; ++i) out[i] = &tables().table[i];
+  return n;
+}
+
+}  // namespace fastserve::kernels

@@ -1,0 +1,150 @@
+// Reads the keys "tokenizer.ggml.*" and fills in what files leave out, as their tokenizer model implies.
+#include "engine/tokenizer_loading.h"
+
+#include <string_view>
+#include <utility>
+
+#include "base/format.h"
+
+namespace fastserve {
+namespace {
+
+Status wrong_type(std::string_view key, std::string_view expected) {
+  return Status(StatusCode::kCorrupt, format("metadata '", key, "' is not an array of ", expected));
+}
+
+bool is_integer(MetaType type) { return type == MetaType::kInt || type == MetaType::kUint; }
+
+Status read_strings(const ModelSource& source, std::string_view key, std::vector<std::string>& out) {
+  const MetaValue* value = source.find(key);
+  if (value == nullptr) return {};
+  if (value->type != MetaType::kArray || value->element_type != MetaType::kString) return wrong_type(key, "strings");
+  out = value->strings;
+  return {};
+}
+
+Status read_types(const ModelSource& source, std::vector<int32_t>& out) {
+  constexpr std::string_view kKey = "tokenizer.ggml.token_type";
+  const MetaValue* value = source.find(kKey);
+  if (value == nullptr) return {};
+  if (value->type != MetaType::kArray || !is_integer(value->element_type)) return wrong_type(kKey, "integers");
+  out.reserve(value->integers.size());
+  for (const int64_t type : value->integers) {
+    if (type < 0 || type > 6) return Status(StatusCode::kCorrupt, format("metadata '", kKey, "' holds type ", type));
+    out.push_back(static_cast<int32_t>(type));
+  }
+  return {};
+}
+
+// Scores are floats, or integers in a few files.
+Status read_scores(const ModelSource& source, std::vector<float>& out) {
+  constexpr std::string_view kKey = "tokenizer.ggml.scores";
+  const MetaValue* value = source.find(kKey);
+  if (value == nullptr) return {};
+  if (value->type != MetaType::kArray) return wrong_type(kKey, "numbers");
+  if (value->element_type == MetaType::kFloat) {
+    out.reserve(value->floats.size());
+    for (const double score : value->floats) out.push_back(static_cast<float>(score));
+  } else if (is_integer(value->element_type)) {
+    out.reserve(value->integers.size());
+    for (const int64_t score : value->integers) out.push_back(static_cast<float>(score));
+  } else {
+    return wrong_type(kKey, "numbers");
+  }
+  return {};
+}
+
+// All ones stand for "none" in some files; a missing key leaves `id` as it is.
+Status read_id(const ModelSource& source, std::string_view key, int32_t& id) {
+  const MetaValue* value = source.find(key);
+  if (value == nullptr) return {};
+  const bool none = (value->type == MetaType::kInt && value->int_value == -1) ||
+                    (value->type == MetaType::kUint && value->uint_value == UINT32_MAX);
+  if (none) {
+    id = -1;
+    return {};
+  }
+  auto found = source.get_uint(key);
+  if (!found.ok()) return found.status();
+  if (*found > INT32_MAX) return Status(StatusCode::kCorrupt, format("metadata '", key, "' is out of range: ", *found));
+  id = static_cast<int32_t>(*found);
+  return {};
+}
+
+bool begins_with_bos(std::string_view pre) {
+  for (const std::string_view name : {"llama3", "llama-v3", "llama-bpe", "falcon3", "falcon-h1", "pixtral", "midm-2.0",
+                                      "lfm2", "tekken", "chameleon"}) {
+    if (pre == name) return true;
+  }
+  return false;
+}
+
+// What a tokenizer model means where its file says nothing.
+void set_defaults(TokenizerData& data) {
+  if (data.model == "llama") {
+    data.bos_id = 1;
+    data.eos_id = 2;
+    data.unknown_id = 0;
+    data.add_bos = true;
+  } else if (data.model == "bert") {
+    data.bos_id = 101;
+    data.eos_id = 102;
+    data.unknown_id = 100;
+    data.padding_id = 0;
+    data.add_bos = data.add_eos = true;
+    data.add_space_prefix = false;
+  } else if (data.model == "t5") {
+    data.eos_id = 1;
+    data.unknown_id = 2;
+    data.padding_id = 0;
+    data.add_eos = true;
+  } else {
+    data.add_bos = begins_with_bos(data.pre);
+    data.add_space_prefix = false;
+  }
+  // A default that the vocabulary is too small for is no id at all.
+  for (int32_t* id : {&data.bos_id, &data.eos_id, &data.unknown_id, &data.padding_id}) {
+    if (*id >= 0 && static_cast<size_t>(*id) >= data.tokens.size()) *id = -1;
+  }
+}
+
+Status read_ids(const ModelSource& source, TokenizerData& data) {
+  FSV_TRY(read_id(source, "tokenizer.ggml.bos_token_id", data.bos_id));
+  FSV_TRY(read_id(source, "tokenizer.ggml.eos_token_id", data.eos_id));
+  FSV_TRY(read_id(source, "tokenizer.ggml.eot_token_id", data.eot_id));
+  FSV_TRY(read_id(source, "tokenizer.ggml.unknown_token_id", data.unknown_id));
+  return read_id(source, "tokenizer.ggml.padding_token_id", data.padding_id);
+}
+
+Result<TokenizerData> read_tokenizer_data(const ModelSource& source) {
+  TokenizerData data;
+  if (source.find("tokenizer.ggml.model") == nullptr) {
+    return Status(StatusCode::kNotFound, "the model file holds no tokenizer ('tokenizer.ggml.model')");
+  }
+  FSV_ASSIGN(data.model, source.get_string("tokenizer.ggml.model"));
+  FSV_ASSIGN(data.pre, source.string_or("tokenizer.ggml.pre", ""));
+  FSV_TRY(read_strings(source, "tokenizer.ggml.tokens", data.tokens));
+  FSV_TRY(read_strings(source, "tokenizer.ggml.merges", data.merges));
+  FSV_TRY(read_scores(source, data.scores));
+  FSV_TRY(read_types(source, data.types));
+  set_defaults(data);
+  FSV_TRY(read_ids(source, data));
+  FSV_ASSIGN(data.add_bos, source.bool_or("tokenizer.ggml.add_bos_token", data.add_bos));
+  FSV_ASSIGN(data.add_eos, source.bool_or("tokenizer.ggml.add_eos_token", data.add_eos));
+  FSV_ASSIGN(data.add_space_prefix, source.bool_or("tokenizer.ggml.add_space_prefix", data.add_space_prefix));
+  return data;
+}
+
+}  // namespace
+
+Result<std::unique_ptr<Tokenizer>> load_tokenizer(const ModelSource& source) {
+  FSV_ASSIGN(TokenizerData data, read_tokenizer_data(source));
+  return create_tokenizer(std::move(data));
+}
+
+Result<std::string> load_chat_template_source(const ModelSource& source) {
+  FSV_ASSIGN(const std::string_view text, source.string_or("tokenizer.chat_template", ""));
+  return std::string(text);
+}
+
+}  // namespace fastserve
