@@ -19,15 +19,15 @@ BELOW = {
     "state": ["memory", "tensor", "backend"],
     "tensor": ["memory", "kernels"],
     "backend": ["memory", "tensor", "kernels"],
-    "formats": ["base"],
+    "formats": ["base", "tensor"],  # tensor/dtype.h: a tensor in a file has an element type
     "text": ["base"],
     "sampling": ["base"],
     "memory": ["base"],
     "base": [],
     "kernels": [],
 }
-# The library's folders see of kernels/ this file alone; only the dispatcher's caller names the tables.
-KERNEL_CONTRACT = {"kernels/kernel_api.h"}
+# The library's folders see of kernels/ these files alone; only the dispatcher's caller names the tables.
+KERNEL_CONTRACT = {"kernels/kernel_api.h", "kernels/packed_layout.h"}
 # Programs and bindings over the public header: their own folder and fastserve.h.
 OUTSIDE = ("tools", "examples", "bindings")
 # Compiled with special instruction flags: an inline function of the standard library instantiated here could be the
