@@ -1,4 +1,4 @@
-// Everything that differs between operating systems; implemented in os_posix.cpp and os_windows.cpp alone.
+// Everything that differs between operating systems; implemented in os_posix*.cpp and os_windows*.cpp alone.
 #pragma once
 #include <cstddef>
 #include <cstdint>
