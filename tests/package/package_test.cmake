@@ -1,0 +1,35 @@
+# cmake -DBUILD= -DCC= -DLIBDIR= -DCONSUMER= -DWORK= -DVERSION= -P package_test.cmake
+function(run)
+  execute_process(COMMAND ${ARGN} RESULT_VARIABLE result OUTPUT_VARIABLE output ERROR_VARIABLE errors)
+  if(NOT result EQUAL 0)
+    list(JOIN ARGN " " command)
+    message(FATAL_ERROR "${command}\nended with ${result}\n${output}${errors}")
+  endif()
+  set(output "${output}" PARENT_SCOPE)
+endfunction()
+
+function(expect_version how program)
+  run(${ARGN} ${program})
+  if(NOT output STREQUAL "${VERSION}\n")
+    message(FATAL_ERROR "${how}: printed '${output}', expected '${VERSION}'")
+  endif()
+  message("${how}: ${output}")
+endfunction()
+
+file(REMOVE_RECURSE ${WORK}/installed ${WORK}/prefix ${WORK}/build)
+run(${CMAKE_COMMAND} --install ${BUILD} --prefix ${WORK}/installed)
+file(RENAME ${WORK}/installed ${WORK}/prefix) # a package that remembers its prefix breaks here
+set(lib ${WORK}/prefix/${LIBDIR})
+set(with_library ${CMAKE_COMMAND} -E env LD_LIBRARY_PATH=${lib})
+
+run(${CMAKE_COMMAND} -S ${CONSUMER} -B ${WORK}/build -DCMAKE_PREFIX_PATH=${WORK}/prefix -DCMAKE_C_COMPILER=${CC})
+run(${CMAKE_COMMAND} --build ${WORK}/build)
+expect_version("find_package" ${WORK}/build/consumer)
+
+run(${CMAKE_COMMAND} -E env PKG_CONFIG_PATH=${lib}/pkgconfig pkg-config --cflags --libs fastserve)
+separate_arguments(flags UNIX_COMMAND "${output}")
+run(${CC} ${CONSUMER}/main.c -o ${WORK}/build/by_pkg_config ${flags})
+expect_version("pkg-config" ${WORK}/build/by_pkg_config ${with_library})
+
+run(${CC} ${CONSUMER}/main.c -o ${WORK}/build/plain -I${WORK}/prefix/include -L${lib} -lfastserve)
+expect_version("-lfastserve" ${WORK}/build/plain ${with_library})
