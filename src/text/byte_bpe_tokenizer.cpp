@@ -25,7 +25,7 @@ class ByteBpeTokenizer final : public TokenizerBase {
     for (int byte = 0; byte < 256; ++byte) {
       const char text = static_cast<char>(byte);
       const int32_t id = find_token({&text, 1});
-      byte_ids_[static_cast<size_t>(byte)] = id >= 0 && !is_special(id) ? id : data.unknown_id;
+      byte_ids_[static_cast<size_t>(byte)] = id >= 0 && !is_special(id) ? id : -1;
     }
     return {};
   }
@@ -94,7 +94,8 @@ class ByteBpeTokenizer final : public TokenizerBase {
       }
     }
     for (const char byte : piece) {
-      // A byte without a token of its own is dropped when there is no unknown token either, as the origin does.
+      // A byte without a token of its own is dropped, as Hugging Face and llama.cpp do (SmolLM2 lacks six control
+      // characters): the unknown token is a control token in such vocabularies, which no text may turn into.
       if (const int32_t id = byte_ids_[static_cast<uint8_t>(byte)]; id >= 0) piece_ids.push_back(id);
     }
     merger_.merge(piece_ids, scratch);
