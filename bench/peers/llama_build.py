@@ -7,7 +7,6 @@ import os
 import shutil
 import subprocess
 import sys
-import tarfile
 from dataclasses import dataclass
 
 REPOSITORY = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
@@ -46,9 +45,15 @@ class LlamaBuild:
         return program
 
 
-def run(command, **options):
+def run(command):
+    """Runs a step of the preparation; what it says goes to build/peers/prepare.log."""
     print("+ " + " ".join(command), file=sys.stderr)
-    subprocess.run(command, check=True, stdout=sys.stderr, **options)
+    os.makedirs(PEERS, exist_ok=True)
+    path = os.path.join(PEERS, "prepare.log")
+    with open(path, "a", encoding="utf-8") as log:
+        result = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT)
+    if result.returncode != 0:
+        raise SystemExit(f"{command[0]} ended with {result.returncode}; see {path}")
 
 
 def source_of_build(build):
@@ -66,13 +71,13 @@ def fetch_source():
     if found:
         return found[0]
     downloads = os.path.join(PEERS, "download")
-    run([sys.executable, "-m", "pip", "download", "--no-deps", "--no-binary", ":all:", "--no-build-isolation",
-         "--dest", downloads, SDIST])
+    run([sys.executable, "-m", "pip", "download", "--no-deps", "--no-binary", "llama-cpp-python", "--dest", downloads,
+         SDIST])
     archive = glob.glob(os.path.join(downloads, "llama_cpp_python-*.tar.gz"))[0]
     partial = folder + ".partial"
     shutil.rmtree(partial, ignore_errors=True)
-    with tarfile.open(archive) as tar:
-        tar.extractall(partial, filter="data")
+    os.makedirs(partial)
+    run(["tar", "-xzf", archive, "-C", partial])
     os.rename(partial, folder)
     return glob.glob(os.path.join(folder, "*", "vendor", "llama.cpp"))[0]
 
@@ -85,7 +90,7 @@ def find_or_build(build=None):
     source, build = fetch_source(), os.path.join(PEERS, "llama.cpp")
     if not all(os.path.exists(os.path.join(build, "bin", tool)) for tool in TOOLS):
         run(["cmake", "-S", source, "-B", build, "-G", "Ninja", "-DCMAKE_BUILD_TYPE=Release", "-DGGML_NATIVE=ON",
-             "-DBUILD_SHARED_LIBS=OFF", "-DLLAMA_CURL=OFF", "-DLLAMA_BUILD_TESTS=OFF", "-DLLAMA_BUILD_EXAMPLES=OFF",
-             "-DLLAMA_BUILD_SERVER=OFF", "-DLLAMA_BUILD_TOOLS=ON"])
+             "-DBUILD_SHARED_LIBS=OFF", "-DLLAMA_OPENSSL=OFF", "-DLLAMA_BUILD_MTMD=OFF", "-DLLAMA_BUILD_UI=OFF",
+             "-DLLAMA_BUILD_TESTS=OFF", "-DLLAMA_BUILD_EXAMPLES=OFF", "-DLLAMA_BUILD_TOOLS=ON"])
         run(["cmake", "--build", build, "--target", *TOOLS])
     return LlamaBuild(build, source)

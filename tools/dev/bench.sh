@@ -1,4 +1,5 @@
-# ./dev bench [kernels]: kernel microbenchmarks. Speed is only comparable within one run on one quiet machine.
+# ./dev bench [kernels | peers | kl | perplexity]: kernel microbenchmarks; speed and quality beside other engines. Speed
+# is only comparable within one run on one quiet machine.
 
 dev_bench() {
   local what=${1:-kernels}
@@ -6,7 +7,9 @@ dev_bench() {
   mkdir -p "$BUILD_DIR" "$DEPS_DIR"
   case "$what" in
     kernels) bench_kernels "$@" ;;
-    *) fail "usage: ./dev bench [kernels]" ;;
+    peers) bench_peers "$@" ;;
+    kl | perplexity) bench_quality "$what" "$@" ;;
+    *) fail "usage: ./dev bench [kernels | peers | kl | perplexity] [options]" ;;
   esac
 }
 
@@ -15,4 +18,34 @@ bench_kernels() {
   configure release -DFASTSERVE_BUILD_BENCH=ON
   build_preset release bench_kernels
   "$BUILD_DIR/release/bin/bench_kernels" "$@"
+}
+
+# The programs and the Python that the comparison needs. $1: Python modules that must be importable.
+bench_prepare() {
+  need_packages build
+  PYTHON=$VENV/bin/python
+  need_venv
+  "$PYTHON" -c "import ${1// /, }" 2>/dev/null && return 0
+  say "installing Python packages in build/venv: $1"
+  "$VENV/bin/python" -m pip install --quiet --disable-pip-version-check --no-input $1 </dev/null ||
+    fail "pip could not install $1"
+}
+
+bench_peers() {
+  bench_prepare "numpy gguf"
+  dev_models smollm2
+  dev_build release
+  "$VENV/bin/python" bench/peers/peers.py "$@"
+}
+
+# bench_quality <kl | perplexity> <options of bench/quality/*.py>
+bench_quality() {
+  local what=$1
+  shift
+  [ "$what" = perplexity ] || bench_prepare "numpy gguf torch transformers accelerate"
+  [ "$what" = kl ] || bench_prepare "numpy"
+  dev_models smollm2
+  dev_build release
+  "$VENV/bin/python" "bench/quality/$what.py" --fastserve "$BUILD_DIR/release/bin/fastserve" \
+    --model "$MODEL_DIR/smollm2-135m-instruct-q4_1.gguf" "$@"
 }
