@@ -1,0 +1,207 @@
+#!/usr/bin/env python3
+"""Tests of the fastserve program from outside: forms, exit codes, JSON, and answers that an independent engine gave.
+
+  cli_test.py PROGRAM GOLDEN_FOLDER MODEL UsageTest|ModelTest
+Model tests use SmolLM2-135M-Instruct as packaged (./dev models smollm2) and say so when it is missing.
+"""
+import json
+import os
+import pty
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import unittest
+
+PROGRAM, GOLDEN, MODEL = sys.argv[1:4]
+LICENCE = "/usr/share/common-licenses/GPL-3"
+# Perplexity of the first two windows of 512 tokens of that licence, by transformers on the file's weights dequantised to
+# f32 (bench/quality/kl.py prints it as the oracle's).
+LICENCE_PERPLEXITY = 17.6866
+
+
+def fastserve(*arguments, stdin=b""):
+    return subprocess.run([PROGRAM, *map(str, arguments)], input=stdin, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+
+
+def golden_case(name):
+    """The prompt and the greedy continuation of one case of tests/golden/logits (see its own header)."""
+    found, case = False, {}
+    with open(os.path.join(GOLDEN, "logits", "smollm2_q4_1.txt"), encoding="utf-8") as file:
+        for line in file:
+            words = line.split()
+            if words[:1] == ["case"]:
+                found = words[1] == name
+            elif found and words and words[0] in ("prompt", "greedy"):
+                case[words[0]] = [int(word) for word in words[1:]]
+    return case
+
+
+class UsageTest(unittest.TestCase):
+    def check_failure(self, result, code, status=None):
+        self.assertEqual(result.returncode, code, result.stderr)
+        self.assertNotEqual(result.stderr, b"")
+        if status:
+            error = json.loads(result.stdout)["error"]
+            self.assertEqual((error["status"], error["exit_code"]), (status, code))
+            self.assertNotEqual(error["message"], "")
+
+    def test_help_and_version_succeed(self):
+        for arguments in (["--help"], ["--version"], ["run", "--help"], ["bench", "--help"]):
+            result = fastserve(*arguments)
+            self.assertEqual((result.returncode, result.stderr), (0, b""))
+            self.assertNotEqual(result.stdout, b"")
+        self.assertIn(b"Exit codes", fastserve("--help").stdout)
+
+    def test_wrong_usage_is_2(self):
+        for arguments in ([], ["dance"], ["run"], ["run", "--model", "m"], ["inspect"], ["bench", "--model"],
+                          ["run", "--model", "m", "--prompt", "p", "--max-tokens", "many"],
+                          ["run", "--model", "m", "--prompt", "p", "--kernels", "quick"],
+                          ["bench", "--model", "m", "--streams", "0"], ["inspect", "--model", "m", "--machine"]):
+            self.check_failure(fastserve(*arguments), 2)
+
+    def test_missing_file_is_3(self):
+        missing = "/nonexistent/model.gguf"
+        self.check_failure(fastserve("run", "--model", missing, "--prompt", "p", "--json"), 3, "FSV_ERROR_NOT_FOUND")
+        self.check_failure(fastserve("inspect", "--model", missing, "--json"), 3, "FSV_ERROR_NOT_FOUND")
+        self.check_failure(fastserve("tokenize", "--model", missing, "--json"), 3, "FSV_ERROR_NOT_FOUND")
+        self.check_failure(fastserve("perplexity", "--model", missing, "--file", missing, "--json"), 3, "FSV_ERROR_IO")
+
+    def test_file_that_is_no_model_is_4(self):
+        with tempfile.NamedTemporaryFile(suffix=".gguf") as file:
+            file.write(b"this is no model at all, but it is long enough to hold a header")
+            file.flush()
+            for command in (["run", "--prompt", "p"], ["inspect"], ["tokenize"]):
+                result = fastserve(*command, "--model", file.name, "--json")
+                self.assertEqual(result.returncode, 4, result.stderr)
+                self.assertIn(json.loads(result.stdout)["error"]["status"], ("FSV_ERROR_CORRUPT",
+                                                                             "FSV_ERROR_UNSUPPORTED"))
+
+    def test_machine(self):
+        machine = json.loads(fastserve("inspect", "--machine", "--json").stdout)
+        self.assertGreaterEqual(machine["usable_cpu_count"], 1)
+        self.assertGreater(machine["memory_bytes"], 0)
+        self.assertNotEqual(machine["kernels"], "")
+
+
+class ModelTest(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        if not os.path.exists(MODEL):
+            print(f"SKIPPED: {MODEL} is missing; ./dev models fetches it")
+            raise unittest.SkipTest(MODEL)
+
+    def run_json(self, *arguments, stdin=b""):
+        result = fastserve(*arguments, "--model", MODEL, "--json", stdin=stdin)
+        self.assertEqual(result.returncode, 0, result.stderr)
+        self.assertEqual(result.stderr, b"")  # no progress bar where there is no terminal
+        return json.loads(result.stdout)
+
+    def test_greedy_answer_is_the_oracles(self):
+        case = golden_case("france")
+        answer = self.run_json("run", "--raw", "--prompt", "The capital of France is", "--max-tokens", 16, "--temperature",
+                               0, "--seed", 1, "--ignore-eos", "--kernels", "reference", "--kv", "f32")
+        self.assertEqual(answer["prompt_token_ids"], case["prompt"])
+        self.assertEqual(answer["token_ids"], case["greedy"][:16])
+        self.assertTrue(answer["text"].startswith(" Paris.\n\nThe answer is: 2018"), answer["text"])
+        self.assertEqual(answer["finish_reason"], "length")
+        for key in ("load_ms", "first_token_ms", "prefill_tokens_per_second", "decode_tokens_per_second"):
+            self.assertGreater(answer[key], 0, key)
+
+    def test_chat_template_is_applied(self):
+        case = golden_case("chat")
+        answer = self.run_json("run", "--prompt", "What is the capital of France?", "--max-tokens", 32)
+        self.assertEqual(answer["prompt_token_ids"], case["prompt"])
+        self.assertIn("Paris", answer["text"])
+        self.assertEqual(answer["finish_reason"], "stop")
+
+    def test_streamed_text_is_the_same(self):
+        arguments = ["run", "--model", MODEL, "--prompt", "Name three colours.", "--max-tokens", 24]
+        streamed = fastserve(*arguments)
+        self.assertEqual(streamed.stdout.decode(), json.loads(fastserve(*arguments, "--json").stdout)["text"] + "\n")
+        self.assertIn(b"tokens/s", streamed.stderr)
+
+    def test_same_seed_same_answer_and_prompt_from_stdin(self):
+        options = ["--raw", "--max-tokens", 24, "--temperature", 0.9, "--top-p", 0.95]
+        first = self.run_json("run", *options, "--prompt", "Once upon a time", "--seed", 5)
+        again = self.run_json("run", *options, "--prompt", "-", "--seed", 5, "--threads", 1, stdin=b"Once upon a time")
+        other = self.run_json("run", *options, "--prompt", "Once upon a time", "--seed", 6)
+        self.assertEqual(first["token_ids"], again["token_ids"])
+        self.assertNotEqual(first["token_ids"], other["token_ids"])
+
+    def test_stop_text_ends_the_answer(self):
+        answer = self.run_json("run", "--raw", "--prompt", "One, two, three,", "--max-tokens", 40, "--stop", "seven")
+        self.assertEqual(answer["finish_reason"], "stop")
+        self.assertNotIn("seven", answer["text"])
+
+    def test_refused_prompts_are_2(self):
+        for prompt in ("", "word " * 9000):
+            result = fastserve("run", "--model", MODEL, "--raw", "--prompt", "-", "--json", stdin=prompt.encode())
+            self.assertEqual(result.returncode, 2, result.stderr)
+            self.assertIn("error", json.loads(result.stdout))
+
+    def test_tokenize_lines(self):
+        text = "The capital of France is\nIn 1969\r\n\n<|im_start|>user".encode()
+        result = fastserve("tokenize", "--model", MODEL, "--json", stdin=text)
+        lines = [json.loads(line) for line in result.stdout.splitlines()]
+        self.assertEqual(len(lines), 4)
+        self.assertEqual(lines[0], golden_case("france")["prompt"])
+        self.assertEqual(lines[1][-1], self.ids(b"\r")[0])
+        self.assertEqual(lines[2], [])
+        self.assertNotIn(1, lines[3])  # 1 is <|im_start|>, here plain text
+        special = fastserve("tokenize", "--model", MODEL, "--json", "--special", stdin=b"<|im_start|>user")
+        self.assertEqual(json.loads(special.stdout)[0], 1)
+
+    def ids(self, line):
+        return json.loads(fastserve("tokenize", "--model", MODEL, "--json", stdin=line).stdout)
+
+    def test_tokenize_refuses_invalid_utf8_by_line(self):
+        result = fastserve("tokenize", "--model", MODEL, "--json", stdin=b"good\nbad \xff\n")
+        self.assertEqual(result.returncode, 2)
+        self.assertIn(b"line 2", result.stderr)
+
+    def test_perplexity_is_near_the_oracles(self):
+        if not os.path.exists(LICENCE):
+            self.skipTest(LICENCE)
+        score = self.run_json("perplexity", "--file", LICENCE, "--context", 512, "--chunks", 2)
+        self.assertEqual((score["windows"], score["tokens_scored"]), (2, 510))
+        self.assertLess(abs(score["perplexity"] / LICENCE_PERPLEXITY - 1), 0.02)
+
+    def test_bench_reports_every_stream_count(self):
+        bench = self.run_json("bench", "--prompt-tokens", 16, "--decode-tokens", 4, "--streams", "1,3", "--repeat", 2)
+        self.assertEqual([row["streams"] for row in bench["results"]], [1, 3])
+        for row in [bench, *bench["results"]]:
+            self.assertGreater(row["prefill_tokens_per_second"], 0)
+            self.assertGreater(row["decode_tokens_per_second"], 0)
+
+    def test_inspect(self):
+        content = self.run_json("inspect")
+        self.assertIn("smollm", json.dumps(content))
+        summary = fastserve("inspect", "--model", MODEL).stdout.decode()
+        self.assertIn("llama", summary)
+        self.assertIn("Q4_1", summary)
+
+    def test_interrupt_stops_the_answer(self):
+        process = subprocess.Popen([PROGRAM, "run", "--model", MODEL, "--prompt", "Count to ten thousand.", "--max-tokens",
+                                    "4000", "--ignore-eos"], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        self.assertNotEqual(process.stdout.read(1), b"")  # the answer has begun
+        process.send_signal(signal.SIGINT)
+        begin = time.monotonic()
+        _, notes = process.communicate(timeout=60)
+        self.assertEqual(process.returncode, 130)
+        self.assertIn(b"(cancelled)", notes)
+        self.assertLess(time.monotonic() - begin, 10)
+
+    def test_progress_bar_on_a_terminal(self):
+        ours, theirs = pty.openpty()
+        process = subprocess.Popen([PROGRAM, "tokenize", "--model", MODEL], stdin=subprocess.DEVNULL,
+                                   stdout=subprocess.DEVNULL, stderr=theirs)
+        process.wait(timeout=60)
+        os.close(theirs)
+        self.assertIn(b"loading [", os.read(ours, 65536))
+        os.close(ours)
+
+
+if __name__ == "__main__":
+    unittest.main(argv=[sys.argv[0], *sys.argv[4:]])
