@@ -106,6 +106,13 @@ Status TableSource::set_tables(std::vector<MetaEntry> metadata, std::vector<Tens
   return {};
 }
 
+Status TableSource::check_tensor_range(const TensorInfo& tensor, uint64_t offset_bytes, size_t size_bytes) {
+  if (offset_bytes <= tensor.size_bytes && size_bytes <= tensor.size_bytes - offset_bytes) return {};
+  return Status(StatusCode::kInvalidArgument,
+                fastserve::format("tensor ", quoted_name(tensor.name), ": bytes ", offset_bytes, " + ", size_bytes,
+                                  " lie outside its ", tensor.size_bytes));
+}
+
 const TensorInfo* TableSource::find_tensor(std::string_view name) const {
   return find_by_name(tensors_, tensor_order_, name, name_of_tensor);
 }

@@ -21,6 +21,8 @@ class TableSource : public ModelSource {
   // Takes the tables over. kCorrupt when a key or a tensor's name occurs twice. Look-up is by binary search over a
   // sorted index: unlike a hash table it has no slow case that a hostile file could aim at.
   Status set_tables(std::vector<MetaEntry> metadata, std::vector<TensorInfo> tensors);
+  // kInvalidArgument when a part of a tensor's data lies outside it.
+  static Status check_tensor_range(const TensorInfo& tensor, uint64_t offset_bytes, size_t size_bytes);
 
  private:
   std::vector<MetaEntry> metadata_;
