@@ -2,6 +2,11 @@
 # kernels/cpu/avx2/*, kernels/cpu/avx512/* (suffix _vnni or _bf16 for more), kernels/cpu/amx/*.
 set(avx2_flags -mavx2 -mfma -mf16c)
 set(avx512_flags ${avx2_flags} -mavx512f -mavx512bw -mavx512vl -mavx512dq -mprefer-vector-width=512)
+
+# GCC 12's own AVX-512 header trips this warning at every second intrinsic (GCC bug 105593).
+if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
+  list(APPEND avx512_flags -Wno-maybe-uninitialized -Wno-uninitialized)
+endif()
 set(avx512_vnni_flags ${avx512_flags} -mavx512vnni)
 set(avx512_bf16_flags ${avx512_vnni_flags} -mavx512bf16)
 set(amx_flags ${avx512_bf16_flags} -mamx-tile -mamx-int8 -mamx-bf16)

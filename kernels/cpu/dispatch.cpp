@@ -23,6 +23,16 @@ KernelTable make_reference() {
     t.matmul_q8_name[i] = t.name;
   }
   t.get_rows = reference::get_rows;
+  t.rms_norm = reference::rms_norm;
+  t.rms_norm_quantize = reference::rms_norm_quantize;
+  t.layer_norm = reference::layer_norm;
+  t.rope_angles = reference::rope_angles;
+  t.rope = reference::rope;
+  t.gated = reference::gated;
+  t.gated_quantize = reference::gated_quantize;
+  t.kv_append = reference::kv_append;
+  t.attention = reference::attention;
+  t.add = reference::add;
   return t;
 }
 
@@ -34,6 +44,36 @@ void override_matmul(MatmulFn* entries, MatmulFn (*lookup)(PackedLayout), const 
     entries[i] = fn;
     if (names != nullptr) names[i] = name;
   }
+}
+
+KernelTable make_avx2(const KernelTable& base) {
+  KernelTable t = base;
+  t.name = "avx2";
+  t.rms_norm = avx2::rms_norm;
+  t.rms_norm_quantize = avx2::rms_norm_quantize;
+  t.layer_norm = avx2::layer_norm;
+  t.rope = avx2::rope;
+  t.gated = avx2::gated;
+  t.gated_quantize = avx2::gated_quantize;
+  t.kv_append = avx2::kv_append;
+  t.attention = avx2::attention;
+  t.add = avx2::add;
+  return t;
+}
+
+KernelTable make_avx512(const KernelTable& base) {
+  KernelTable t = base;
+  t.name = "avx512";
+  t.rms_norm = avx512::rms_norm;
+  t.rms_norm_quantize = avx512::rms_norm_quantize;
+  t.layer_norm = avx512::layer_norm;
+  t.rope = avx512::rope;
+  t.gated = avx512::gated;
+  t.gated_quantize = avx512::gated_quantize;
+  t.kv_append = avx512::kv_append;
+  t.attention = avx512::attention;
+  t.add = avx512::add;
+  return t;
 }
 #endif
 
@@ -49,7 +89,8 @@ struct Tables {
     built[n++] = make_reference();
 #ifdef FASTSERVE_X86_KERNELS
     (void)override_matmul;
-    (void)f;
+    if (f.avx2 && f.fma && f.f16c) built[n] = make_avx2(built[n - 1]), ++n;
+    if (f.avx512) built[n] = make_avx512(built[n - 1]), ++n;
 #else
     (void)f;
 #endif

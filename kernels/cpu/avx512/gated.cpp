@@ -1,0 +1,12 @@
+// Gated activations and add for AVX-512.
+#include "kernels/cpu/avx512/vec16.h"
+#include "kernels/cpu/cpu_kernels.h"
+#include "kernels/cpu/simd/simd_gated.h"
+
+namespace fastserve::kernels::avx512 {
+
+void gated(const GatedArgs* args) { gated_rows(*args); }
+void gated_quantize(const GatedQuantizeArgs* args) { gated_quantize_rows(*args, reference::quantize_q8); }
+void add(const AddArgs* args) { add_all(*args); }
+
+}  // namespace fastserve::kernels::avx512
