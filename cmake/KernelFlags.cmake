@@ -32,6 +32,11 @@ function(fastserve_kernel_flags)
     elseif(source MATCHES "/kernels/cpu/amx/")
       set(flags ${amx_flags})
     endif()
+    if(flags AND CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
+      # GCC 12: its own intrinsics warn falsely; -O3's constant propagation between functions drops stores in the
+      # tiled kernels (found by the bit-equality tests).
+      list(APPEND flags -fno-ipa-cp -Wno-uninitialized -Wno-maybe-uninitialized)
+    endif()
     if(flags)
       set_source_files_properties(${source} PROPERTIES COMPILE_OPTIONS "${flags}")
     endif()

@@ -64,6 +64,7 @@ KernelTable make_avx2(const KernelTable& base) {
 KernelTable make_avx512(const KernelTable& base) {
   KernelTable t = base;
   t.name = "avx512";
+  t.quantize_q8 = avx512::quantize_q8;
   t.rms_norm = avx512::rms_norm;
   t.rms_norm_quantize = avx512::rms_norm_quantize;
   t.layer_norm = avx512::layer_norm;
@@ -73,6 +74,13 @@ KernelTable make_avx512(const KernelTable& base) {
   t.kv_append = avx512::kv_append;
   t.attention = avx512::attention;
   t.add = avx512::add;
+  return t;
+}
+
+KernelTable make_avx512_vnni(const KernelTable& base) {
+  KernelTable t = base;
+  t.name = "avx512_vnni";
+  override_matmul(t.matmul_q8, avx512::matmul_q8_vnni, t.matmul_q8_name, t.name);
   return t;
 }
 #endif
@@ -88,9 +96,9 @@ struct Tables {
     int n = 0;
     built[n++] = make_reference();
 #ifdef FASTSERVE_X86_KERNELS
-    (void)override_matmul;
     if (f.avx2 && f.fma && f.f16c) built[n] = make_avx2(built[n - 1]), ++n;
     if (f.avx512) built[n] = make_avx512(built[n - 1]), ++n;
+    if (f.avx512_vnni) built[n] = make_avx512_vnni(built[n - 1]), ++n;
 #else
     (void)f;
 #endif

@@ -23,8 +23,10 @@ inline std::string type_test_name(const testing::TestParamInfo<DType>& info) {
 
 class PackedWeights {
  public:
-  PackedWeights(DType type, int64_t rows, int64_t cols, uint32_t seed) : type_(type), rows_(rows), cols_(cols) {
-    fill(seed);
+  // fill >= 0: every byte of quants and sub-scales is that, instead of random.
+  PackedWeights(DType type, int64_t rows, int64_t cols, uint32_t seed, int fill_byte = -1)
+      : type_(type), rows_(rows), cols_(cols) {
+    fill(seed, fill_byte);
     pack();
   }
 
@@ -64,7 +66,7 @@ class PackedWeights {
     }
   }
 
-  void fill(uint32_t seed) {
+  void fill(uint32_t seed, int fill_byte) {
     std::mt19937 random(seed);
     std::uniform_real_distribution<float> uniform(-1.0F, 1.0F);
     const auto traits = *dtype_traits(static_cast<uint32_t>(type_));
@@ -82,7 +84,8 @@ class PackedWeights {
         }
         continue;
       }
-      for (size_t i = 0; i < block_bytes; ++i) block[i] = static_cast<uint8_t>(random());
+      for (size_t i = 0; i < block_bytes; ++i)
+        block[i] = static_cast<uint8_t>(fill_byte >= 0 ? static_cast<uint32_t>(fill_byte) : random());
       for (const int offset : half_offsets(type_)) {
         const uint16_t half = float_to_half(uniform(random) * 0.05F);
         std::memcpy(block + offset, &half, 2);
