@@ -4,7 +4,6 @@
 #include <limits>
 
 #include "sampling/sampler.h"
-#include "sampling/truncation.h"
 
 namespace fastserve {
 namespace {
@@ -54,8 +53,10 @@ void top_log_probabilities(std::span<const float> logits, int32_t count, Sampler
   scratch.candidates.clear();
   gather_candidates(logits, scratch.block_max, {bound, std::numeric_limits<int32_t>::max()}, scratch.candidates);
   if (scratch.candidates.empty()) return;
-  keep_top_count(scratch.candidates, wanted);
-  std::sort(scratch.candidates.begin(), scratch.candidates.end(), more_likely);
+  const auto end =
+      scratch.candidates.begin() + static_cast<std::ptrdiff_t>(std::min(wanted, scratch.candidates.size()));
+  std::partial_sort(scratch.candidates.begin(), end, scratch.candidates.end(), more_likely);
+  scratch.candidates.erase(end, scratch.candidates.end());
   const double log_total = log_sum(logits, scratch.candidates.front().logit);
   for (const Candidate& candidate : scratch.candidates) {
     out.push_back({candidate.token_id, static_cast<float>(static_cast<double>(candidate.logit) - log_total)});

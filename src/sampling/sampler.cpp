@@ -1,191 +1,145 @@
-// One draw: scan the row, find the cut of each truncation, then walk what is left in id order.
+// One draw: the stages in their order, then a random number on what is left.
 #include "sampling/sampler.h"
 
 #include <algorithm>
 #include <cmath>
-#include <limits>
 
 #include "base/format.h"
+#include "sampling/draw_state.h"
 #include "sampling/random.h"
-#include "sampling/truncation.h"
+#include "sampling/stages.h"
 
 namespace fastserve {
 namespace {
 
-constexpr float kInfinity = std::numeric_limits<float>::infinity();
-constexpr float kTemperatureMin = 1e-20f;  // below: greedy; keeps 1 / temperature finite
-constexpr Candidate kEveryCandidate{-kInfinity, std::numeric_limits<int32_t>::max()};
+using Parameters = SamplingParameters;
 
-// A scanned row and the passes that share it.
-struct ScannedRow {
-  std::span<const float> row;
-  std::span<const float> block_max;
-  Candidate best;
+constexpr StageEntry kStages[kSamplerStageCount] = {
+    {[](const Parameters& p) { return !p.logit_bias.empty(); }, apply_logit_bias, false},
+    {penalties_active, apply_penalties, false},
+    {[](const Parameters& p) { return p.dry_multiplier > 0; }, apply_dry, false},
+    {[](const Parameters& p) { return p.top_n_sigma > 0; }, apply_top_n_sigma, true},
+    {[](const Parameters& p) { return p.top_k > 0; }, apply_top_k, true},
+    {[](const Parameters& p) { return p.typical_p < 1; }, apply_typical, true},
+    {[](const Parameters& p) { return p.top_p < 1; }, apply_top_p, true},
+    {[](const Parameters& p) { return p.min_p > 0; }, apply_min_p, true},
+    {[](const Parameters& p) { return p.xtc_probability > 0 && p.xtc_threshold <= 0.5f; }, apply_xtc, true},
+    {[](const Parameters& p) { return p.temperature != 1.0f || p.dynamic_temperature_range > 0; }, apply_temperature,
+     false},
 };
 
-// The first `count` or more candidates by likelihood.
-void gather_at_least(const ScannedRow& scanned, size_t count, SamplerScratch& scratch) {
-  const float bound = lower_bound_of_kth(scanned.block_max, count, scratch.block_work);
-  scratch.candidates.clear();
-  gather_candidates(scanned.row, scanned.block_max, {bound, kEveryCandidate.token_id}, scratch.candidates);
+// With temperature 0 the cuts that always keep the most likely token change nothing.
+bool skips_for_greedy(SamplerStage stage) {
+  return stage == SamplerStage::kTopNSigma || stage == SamplerStage::kTopK || stage == SamplerStage::kTopP ||
+         stage == SamplerStage::kMinP;
 }
 
-// top_p over the whole vocabulary: most mass sits in few tokens, so gather few first and more as needed.
-void cut_by_mass(const ScannedRow& scanned, double top_p, SamplerScratch& scratch) {
-  const float max = scanned.best.logit;
-  const double mass = top_p * sum_exponentials(scanned.row, max, 1.0f, {});
-  for (size_t count = 128;; count *= 8) {
-    gather_at_least(scanned, count, scratch);
-    const bool everything = count > scanned.block_max.size();
-    if (everything || sum_exponentials(std::span<const Candidate>(scratch.candidates), max, 1.0f) >= mass) break;
-  }
-  keep_top_mass(scratch.candidates, max, mass);
-}
-
-// The candidates that survive top_k, top_p and min_p, in id order.
-void truncate(const ScannedRow& scanned, const SamplingParameters& parameters, SamplerScratch& scratch) {
-  const float max = scanned.best.logit;
-  std::vector<Candidate>& candidates = scratch.candidates;
-  const bool by_count = parameters.top_k > 0 && static_cast<size_t>(parameters.top_k) < scanned.row.size();
-  const bool by_mass = parameters.top_p < 1.0f;
-  if (by_count) {
-    gather_at_least(scanned, static_cast<size_t>(parameters.top_k), scratch);
-    keep_top_count(candidates, static_cast<size_t>(parameters.top_k));
-    if (by_mass) {
-      const double total = sum_exponentials(std::span<const Candidate>(candidates), max, 1.0f);
-      keep_top_mass(candidates, max, static_cast<double>(parameters.top_p) * total);
-    }
-  } else if (by_mass) {
-    cut_by_mass(scanned, static_cast<double>(parameters.top_p), scratch);
-  }
-  Candidate worst = kEveryCandidate;
-  if (by_count || by_mass) worst = find_least_likely(candidates);
-  if (parameters.min_p > 0.0f) {
-    // p >= min_p * p_max, in logits; the most likely one always stays.
-    const double bound = static_cast<double>(max) + std::log(static_cast<double>(parameters.min_p));
-    float threshold = static_cast<float>(bound);
-    if (static_cast<double>(threshold) < bound) threshold = std::nextafter(threshold, kInfinity);
-    threshold = std::min(threshold, max);
-    if (threshold > worst.logit) worst = {threshold, kEveryCandidate.token_id};
-  }
-  candidates.clear();
-  gather_candidates(scanned.row, scanned.block_max, worst, candidates);
-}
-
-// Walks probabilities in id order until the sum passes `uniform` of the whole.
-int32_t draw(std::span<const Candidate> candidates, float max, float scale, double uniform) {
-  const double target = uniform * sum_exponentials(candidates, max, scale);
-  double sum = 0;
-  int32_t drawn = -1;
-  for (const Candidate& candidate : candidates) {
-    const double term = static_cast<double>(exp_nonpositive((candidate.logit - max) * scale));
-    if (term == 0.0) continue;
-    drawn = candidate.token_id;
-    sum += term;
-    if (sum > target) break;
-  }
-  return drawn;
-}
-
-// The same over the whole row, by blocks first.
-int32_t draw_from_row(const ScannedRow& scanned, float scale, double uniform, SamplerScratch& scratch) {
-  const std::span<double> sums(scratch.block_sums.data(), scanned.block_max.size());
-  const float max = scanned.best.logit;
-  const double target = uniform * sum_exponentials(scanned.row, max, scale, sums);
-  double before = 0;
-  size_t chosen = 0;
-  for (size_t block = 0; block < sums.size(); ++block) {
-    if (sums[block] == 0.0) continue;
-    chosen = block;
-    if (before + sums[block] > target) break;
-    before += sums[block];
-  }
-  double sum = before;
-  int32_t drawn = scanned.best.token_id;
-  const size_t end = std::min(scanned.row.size(), (chosen + 1) * kLogitBlock);
-  for (size_t i = chosen * kLogitBlock; i < end; ++i) {
-    const double term = static_cast<double>(exp_nonpositive((scanned.row[i] - max) * scale));
-    if (term == 0.0) continue;
-    drawn = static_cast<int32_t>(i);
-    sum += term;
-    if (sum > target) break;
-  }
-  return drawn;
-}
-
-// Copies the row with banned ids at -inf; the row itself where nothing is banned.
-std::span<const float> mask_banned(std::span<const float> logits, std::span<const int32_t> banned,
-                                   SamplerScratch& scratch) {
-  if (banned.empty()) return logits;
-  scratch.row.assign(logits.begin(), logits.end());
-  for (const int32_t id : banned) {
-    if (id >= 0 && static_cast<size_t>(id) < logits.size()) scratch.row[static_cast<size_t>(id)] = -kInfinity;
-  }
-  return scratch.row;
-}
-
-void prepare_scratch(SamplerScratch& scratch, size_t vocabulary_size) {
-  const size_t blocks = logit_block_count(vocabulary_size);
-  scratch.block_max.resize(blocks);
-  scratch.block_work.resize(blocks);
-  scratch.block_sums.resize(blocks);
-}
-
-Status check_field(bool good, const char* field, float value, const char* expected) {
-  if (good) return Status();
-  return Status(StatusCode::kInvalidArgument, format("sampling: ", field, " is ", value, ", expected ", expected));
+bool is_greedy(const Parameters& parameters) {
+  const std::span<const SamplerStage> order = parameters.order.view();
+  return parameters.temperature == 0 && parameters.dynamic_temperature_range <= 0 && !order.empty() &&
+         order.back() == SamplerStage::kTemperature && parameters.typical_p >= 1 && parameters.xtc_probability <= 0;
 }
 
 }  // namespace
 
-Status check_sampling(const SamplingParameters& parameters) {
-  FSV_TRY(check_field(std::isfinite(parameters.temperature) && parameters.temperature >= 0.0f, "temperature",
-                      parameters.temperature, "a finite number >= 0"));
-  FSV_TRY(check_field(std::isfinite(parameters.top_p) && parameters.top_p >= 0.0f, "top_p", parameters.top_p,
-                      "a finite number >= 0"));
-  return check_field(parameters.min_p >= 0.0f && parameters.min_p <= 1.0f, "min_p", parameters.min_p,
-                     "a number from 0 to 1");
-}
+const StageEntry& stage_entry(SamplerStage stage) { return kStages[static_cast<size_t>(stage)]; }
 
-Status SamplerScratch::reserve(int32_t vocabulary_size) {
-  if (vocabulary_size <= 0) {
-    return Status(StatusCode::kInvalidArgument, format("vocabulary of ", vocabulary_size, " tokens"));
+Status SamplerScratch::reserve(int32_t vocabulary_size, int32_t history_tokens) {
+  if (vocabulary_size <= 0 || history_tokens < 0) {
+    return Status(StatusCode::kInvalidArgument,
+                  format("sampler scratch for ", vocabulary_size, " tokens and a history of ", history_tokens));
   }
   return guarded([&]() -> Status {
-    candidates.reserve(static_cast<size_t>(vocabulary_size));
-    row.reserve(static_cast<size_t>(vocabulary_size));
-    prepare_scratch(*this, static_cast<size_t>(vocabulary_size));
+    const auto count = static_cast<size_t>(vocabulary_size);
+    candidates.reserve(count);
+    selection.reserve(count);
+    row.reserve(count);
+    block_max.reserve(logit_block_count(count));
+    block_work.reserve(logit_block_count(count));
+    block_sums.reserve(logit_block_count(count));
+    if (history_tokens > 0) token_marks.resize(count);
+    match_lengths.reserve(static_cast<size_t>(history_tokens));
+    return Status();
+  });
+}
+
+Status Sampler::apply_stages(DrawState& state, uint64_t draw_index) const {
+  const StageContext context{parameters_, history_, draw_index, mirostat_mu_};
+  const bool greedy = is_greedy(parameters_);
+  for (const SamplerStage stage : parameters_.order.view()) {
+    const StageEntry& entry = stage_entry(stage);
+    if (!entry.active(parameters_) || (entry.cuts && parameters_.mirostat != 0)) continue;
+    if (greedy && skips_for_greedy(stage)) continue;
+    FSV_TRY(entry.apply(state, context));
+  }
+  if (parameters_.mirostat != 0) apply_mirostat(state, context);
+  return Status();
+}
+
+Status Sampler::distribution(std::span<const float> logits, std::span<const int32_t> banned, uint64_t draw_index,
+                             SamplerScratch& scratch, std::vector<TokenProbability>& out) const {
+  DrawState state(logits, scratch);
+  FSV_TRY(state.begin(banned));
+  FSV_TRY(apply_stages(state, draw_index));
+  return guarded([&]() -> Status {
+    const double total = state.total_weight();
+    out.clear();
+    for (const Candidate& candidate : state.list()) {
+      const double weight = static_cast<double>(state.weight_of(candidate.logit));
+      if (weight > 0) out.push_back({candidate.token_id, weight / total});
+    }
     return Status();
   });
 }
 
 Result<SampleResult> Sampler::sample(std::span<const float> logits, std::span<const int32_t> banned,
                                      uint64_t draw_index, bool want_logprob, SamplerScratch& scratch) const {
-  if (logits.empty()) return Status::from_literal(StatusCode::kInternal, "sampling from an empty row of logits");
-  prepare_scratch(scratch, logits.size());
-  ScannedRow scanned{mask_banned(logits, banned, scratch), scratch.block_max, {}};
-  FSV_TRY(scan_blocks(scanned.row, scratch.block_max));
-  scanned.best = find_most_likely(scanned.row, scanned.block_max);
-  const float max = scanned.best.logit;
-  if (max == -kInfinity) {
-    return Status(StatusCode::kInternal, format("no token can be drawn: every logit is -inf or banned (", logits.size(),
-                                                " logits, ", banned.size(), " banned)"));
-  }
+  DrawState state(logits, scratch);
+  FSV_TRY(state.begin(banned));
+  FSV_TRY(apply_stages(state, draw_index));
+  const DrawState::Drawn drawn = state.draw(uniform_random(parameters_.seed, draw_index, RandomPurpose::kToken));
   SampleResult result;
-  if (parameters_.temperature < kTemperatureMin || parameters_.top_k == 1) {
-    result.token_id = scanned.best.token_id;
-  } else {
-    const float scale = 1.0f / parameters_.temperature;
-    const double uniform = uniform_random(parameters_.seed, draw_index, RandomPurpose::kToken);
-    if (parameters_.top_k <= 0 && parameters_.top_p >= 1.0f && parameters_.min_p <= 0.0f) {
-      result.token_id = draw_from_row(scanned, scale, uniform, scratch);
-    } else {
-      truncate(scanned, parameters_, scratch);
-      result.token_id = draw(scratch.candidates, max, scale, uniform);
-    }
-  }
+  result.token_id = drawn.token_id;
   if (want_logprob) result.logprob = log_probability(logits, result.token_id);
+  if (parameters_.mirostat != 0)
+    result.surprise_bits = static_cast<float>(std::max(0.0, -std::log2(drawn.probability)));
   return result;
+}
+
+bool Sampler::needs_history() const {
+  return parameters_.mirostat != 0 || parameters_.dry_multiplier > 0 || penalties_active(parameters_);
+}
+
+Status Sampler::reserve_history(int32_t token_count) {
+  if (token_count < 0) return Status(StatusCode::kInvalidArgument, format("a history of ", token_count, " tokens"));
+  return guarded([&]() -> Status {
+    history_.reserve(static_cast<size_t>(token_count));
+    if (parameters_.mirostat != 0) mu_changes_.reserve(static_cast<size_t>(token_count));
+    return Status();
+  });
+}
+
+Status Sampler::accept_prompt(std::span<const int32_t> token_ids) {
+  return guarded([&]() -> Status {
+    history_.insert(history_.end(), token_ids.begin(), token_ids.end());
+    return Status();
+  });
+}
+
+void Sampler::accept(const SampleResult& result) {
+  if (parameters_.mirostat != 0 && result.surprise_bits >= 0) {
+    mu_changes_.push_back({history_.size(), mirostat_mu_});
+    mirostat_mu_ -= parameters_.mirostat_eta * (result.surprise_bits - parameters_.mirostat_tau);
+  }
+  history_.push_back(result.token_id);
+}
+
+void Sampler::rollback(size_t count) {
+  history_.resize(history_.size() - std::min(count, history_.size()));
+  while (!mu_changes_.empty() && mu_changes_.back().history_size >= history_.size()) {
+    mirostat_mu_ = mu_changes_.back().previous;
+    mu_changes_.pop_back();
+  }
 }
 
 }  // namespace fastserve

@@ -1,7 +1,8 @@
-// Cuts that keep the most likely candidates: by count, by probability mass, by share of the largest probability.
-// No cut sorts a vocabulary: the k-th is selected, and mass is found by halving.
+// Selection among candidates: the k first, or the shortest prefix of some probability mass. No cut sorts a
+// vocabulary: the k-th is selected, and mass is found by halving.
 #pragma once
 #include <cstddef>
+#include <cstdint>
 #include <span>
 #include <vector>
 
@@ -9,17 +10,26 @@
 
 namespace fastserve {
 
-// Keeps the `count` most likely, in no particular order.
-void keep_top_count(std::vector<Candidate>& candidates, size_t count);
+// A candidate under selection. Order: larger key first, ties by lower id; total, so that selection is deterministic.
+struct Selected {
+  float key;
+  int32_t token_id;
+  float weight;  // its probability, times any constant
+};
+inline bool comes_before(const Selected& a, const Selected& b) {
+  return a.key != b.key ? a.key > b.key : a.token_id < b.token_id;
+}
 
-// Keeps the shortest prefix, in order of likelihood, whose sum of exp(logit - max) reaches `mass`; at least one, all
-// if the sum stays below. In no particular order.
-void keep_top_mass(std::vector<Candidate>& candidates, float max, double mass);
+// Keeps the `count` first, in no particular order.
+void keep_top_count(std::vector<Selected>& selection, size_t count);
 
-// sum of exp((logit - max) * scale), f64, in the order of the span.
-double sum_exponentials(std::span<const Candidate> candidates, float max, float scale);
+// Keeps the shortest prefix, in order, whose weights sum to `mass` or more; at least one, all if the sum stays below.
+// In no particular order.
+void keep_top_mass(std::vector<Selected>& selection, double mass);
 
-// The least likely of a set that is not empty.
-Candidate find_least_likely(std::span<const Candidate> candidates);
+double sum_weights(std::span<const Selected> selection);
+
+// The last in order of a selection that is not empty.
+Selected find_last(std::span<const Selected> selection);
 
 }  // namespace fastserve

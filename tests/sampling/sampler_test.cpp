@@ -186,7 +186,7 @@ TEST(Sampler, MinPKeepsThatShareOfTheLargest) {
 // On big vocabularies every shortcut must cut exactly where the full sort does.
 TEST(Sampler, LargeVocabularyCutsExactly) {
   for (const float spread : {0.01f, 1.0f, 4.0f}) {
-    const std::vector<float> logits = random_logits(262144, 77, spread);
+    const std::vector<float> logits = random_logits(100000, 77, spread);
     for (const SamplingParameters& cut :
          {make(64, 1.0f, 1.0f, 0.0f), make(5000, 1.0f, 1.0f, 0.0f), make(0, 1.0f, 0.9f, 0.0f), make(0, 1, 0.999f, 0),
           make(0, 1.0f, 1.0f, 0.3f), make(1000, 1.0f, 0.5f, 0.01f)}) {
