@@ -396,6 +396,10 @@ FSV_API void fsv_generate_config_init(fsv_generate_config* config);
 FSV_API fsv_status fsv_submit_generate(fsv_engine* engine, fsv_model* model, const fsv_generate_config* config,
                                        fsv_request* request, fsv_error* error);
 
+enum {
+  FSV_SCORE_FULL_LOGITS = 256 /* in flags: SCORE events bring whole rows of logits too (large: poll often) */
+};
+
 typedef struct fsv_score_config {
   uint32_t struct_size;
   uint32_t flags; /* as in fsv_generate_config */
@@ -471,6 +475,8 @@ typedef struct fsv_event {
   uint64_t queue_us;                /* submit to first computed row */
   uint64_t first_token_us;          /* submit to first token; 0 if none */
   uint64_t total_us;                /* submit to end */
+  const float* logits;              /* of a full score: raw logits, logit_row_count x vocabulary_size */
+  size_t logit_row_count;           /* token_count, less one where the event holds the prompt's first token */
 } fsv_event;
 
 /* Takes pending events, oldest first for each request, round-robin among requests. `event_size` is the caller's

@@ -48,8 +48,8 @@ class KvCache {
   void release(SequenceKv& sequence) noexcept;
 
   int32_t group_count() const { return static_cast<int32_t>(groups_.size()); }
-  int32_t group_of_layer(int32_t layer) const { return layer_group_[static_cast<size_t>(layer)]; }
-  const kernels::KvLayer& layer(int32_t layer) const { return layers_[static_cast<size_t>(layer)]; }
+  const int32_t* layer_groups() const { return layer_group_.data(); }  // [layer]
+  const kernels::KvLayer* layers() const { return layers_.data(); }    // [layer]
   const BlockPool& pool(int32_t group) const { return groups_[static_cast<size_t>(group)].pool; }
   int32_t window(int32_t group) const { return groups_[static_cast<size_t>(group)].window; }
 

@@ -1,0 +1,133 @@
+// Models: inspect, load tickets, retain and release.
+#include "api/handles.h"
+#include "api/shim.h"
+#include "engine/model_facts.h"
+
+namespace {
+
+using namespace fastserve;       // NOLINT(google-build-using-namespace)
+using namespace fastserve::api;  // NOLINT(google-build-using-namespace)
+
+Status fill_model_info(const ModelFacts& facts, fsv_model_info* info) {
+  fsv_model_info filled{};
+  filled.runnable = facts.runnable ? 1 : 0;
+  copy_text(filled.architecture, facts.architecture);
+  copy_text(filled.name, facts.name);
+  copy_text(filled.weight_type, facts.weight_type);
+  copy_text(filled.tokenizer, facts.tokenizer);
+  copy_text(filled.refusal, facts.refusal);
+  filled.file_bytes = facts.file_bytes;
+  filled.weight_bytes = facts.weight_bytes;
+  filled.parameter_count = facts.parameter_count;
+  filled.tensor_count = facts.tensor_count;
+  filled.vocabulary_size = facts.vocabulary_size;
+  filled.context_tokens = facts.context_tokens;
+  filled.layer_count = facts.layer_count;
+  filled.embedding_size = facts.embedding_size;
+  filled.head_count = facts.head_count;
+  filled.kv_head_count = facts.kv_head_count;
+  filled.has_chat_template = facts.has_chat_template ? 1 : 0;
+  return fill_info(info, filled, "info");
+}
+
+}  // namespace
+
+extern "C" {
+
+void fsv_model_info_init(fsv_model_info* info) { init_struct(info); }
+void fsv_load_config_init(fsv_load_config* config) { init_struct(config); }
+void fsv_ticket_info_init(fsv_ticket_info* info) { init_struct(info); }
+
+fsv_status fsv_model_inspect(const char* path, size_t path_size, fsv_model_info* info, fsv_error* error) {
+  return shim(error, [&]() -> Status {
+    FSV_ASSIGN(const std::string_view checked, path_argument(path, path_size));
+    FSV_ASSIGN(const std::unique_ptr<ModelSource> source, open_model_source(checked));
+    return fill_model_info(try_model(*source), info);
+  });
+}
+
+fsv_status fsv_model_inspect_json(const char* path, size_t path_size, char* buffer, size_t capacity, size_t* size,
+                                  fsv_error* error) {
+  return shim(error, [&]() -> Status {
+    FSV_ASSIGN(const std::string_view checked, path_argument(path, path_size));
+    FSV_ASSIGN(const std::unique_ptr<ModelSource> source, open_model_source(checked));
+    const std::string json = describe_model_json(*source);
+    return fill_array(json.data(), json.size(), buffer, capacity, size);
+  });
+}
+
+fsv_status fsv_model_load(fsv_engine* engine, const fsv_load_config* config, fsv_ticket* ticket, fsv_error* error) {
+  return shim(error, [&]() -> Status {
+    if (ticket == nullptr) return invalid("ticket is NULL");
+    *ticket = 0;
+    FSV_ASSIGN(const std::shared_ptr<Engine> target, find_engine(engine));
+    fsv_load_config defaults;
+    fsv_load_config_init(&defaults);
+    FSV_ASSIGN(const fsv_load_config checked, config_argument(config, defaults, "config"));
+    FSV_ASSIGN(const std::string_view path, path_argument(checked.path, checked.path_size));
+    FSV_ASSIGN(*ticket, target->load(std::string(path), checked.user_data));
+    return {};
+  });
+}
+
+fsv_status fsv_ticket_get_info(fsv_engine* engine, fsv_ticket ticket, fsv_ticket_info* info, fsv_error* error) {
+  return shim(error, [&]() -> Status {
+    FSV_ASSIGN(const std::shared_ptr<Engine> target, find_engine(engine));
+    FSV_ASSIGN(const TicketInfo now, target->ticket_info(ticket));
+    fsv_ticket_info filled{};
+    filled.state = static_cast<uint32_t>(now.state);
+    filled.status = static_cast<fsv_status>(now.failure.code());
+    filled.bytes_done = now.bytes_done;
+    filled.bytes_total = now.bytes_total;
+    FSV_TRY(fill_info(info, filled, "info"));
+    if (!now.failure.ok()) (void)report(now.failure, error);
+    return {};
+  });
+}
+
+fsv_status fsv_ticket_wait(fsv_engine* engine, fsv_ticket ticket, uint64_t timeout_us, fsv_error* error) {
+  return shim(error, [&]() -> Status {
+    FSV_ASSIGN(const std::shared_ptr<Engine> target, find_engine(engine));
+    return target->wait_ticket(ticket, timeout_us);
+  });
+}
+
+fsv_status fsv_ticket_take_model(fsv_engine* engine, fsv_ticket ticket, fsv_model** model, fsv_error* error) {
+  return shim(error, [&]() -> Status {
+    if (model == nullptr) return invalid("model is NULL");
+    *model = nullptr;
+    FSV_ASSIGN(const std::shared_ptr<Engine> target, find_engine(engine));
+    auto object = std::make_shared<ModelObject>();
+    FSV_ASSIGN(object->model, target->take_model(ticket));
+    FSV_ASSIGN(void* handle, register_handle(HandleKind::kModel, std::move(object)));
+    *model = static_cast<fsv_model*>(handle);
+    return {};
+  });
+}
+
+fsv_status fsv_ticket_cancel(fsv_engine* engine, fsv_ticket ticket, fsv_error* error) {
+  return shim(error, [&]() -> Status {
+    FSV_ASSIGN(const std::shared_ptr<Engine> target, find_engine(engine));
+    return target->cancel_ticket(ticket);
+  });
+}
+
+fsv_status fsv_model_retain(fsv_model* model, fsv_error* error) {
+  return shim(error, [&] { return retain_handle(HandleKind::kModel, model); });
+}
+
+fsv_status fsv_model_release(fsv_model* model, fsv_error* error) {
+  return shim(error, [&]() -> Status {
+    FSV_ASSIGN(const std::shared_ptr<void> last, release_handle(HandleKind::kModel, model));
+    return {};
+  });
+}
+
+fsv_status fsv_model_get_info(fsv_model* model, fsv_model_info* info, fsv_error* error) {
+  return shim(error, [&]() -> Status {
+    FSV_ASSIGN(const std::shared_ptr<LoadedModel> target, find_model(model));
+    return fill_model_info(target->facts, info);
+  });
+}
+
+}  // extern "C"

@@ -1,0 +1,108 @@
+// Text: tokens and chat templates.
+#include "api/handles.h"
+#include "api/shim.h"
+
+namespace {
+
+using namespace fastserve;       // NOLINT(google-build-using-namespace)
+using namespace fastserve::api;  // NOLINT(google-build-using-namespace)
+
+static_assert(static_cast<uint32_t>(kTokenControl) == FSV_TOKEN_CONTROL);
+static_assert(static_cast<uint32_t>(kTokenByte) == FSV_TOKEN_BYTE);
+static_assert(static_cast<uint32_t>(kTokenUserDefined) == FSV_TOKEN_USER_DEFINED);
+static_assert(static_cast<uint32_t>(kTokenUnknown) == FSV_TOKEN_UNKNOWN);
+static_assert(static_cast<uint32_t>(kTokenEndOfGeneration) == FSV_TOKEN_END_OF_GENERATION);
+
+Status check_ids(const Tokenizer& tokenizer, const int32_t* ids, size_t count) {
+  if (ids == nullptr && count > 0) return invalid("ids is NULL");
+  for (size_t i = 0; i < count; ++i) {
+    if (ids[i] < 0 || ids[i] >= tokenizer.vocabulary_size()) {
+      return invalid(
+          format("token id ", ids[i], " at index ", i, " is outside the vocabulary of ", tokenizer.vocabulary_size()));
+    }
+  }
+  return {};
+}
+
+Result<std::vector<ChatSpan>> render(const LoadedModel& model, const fsv_chat_message* messages, size_t message_count,
+                                     uint32_t flags) {
+  if (messages == nullptr && message_count > 0) return invalid("messages is NULL");
+  if (message_count == 0) return invalid("there is no message");
+  if ((flags & ~static_cast<uint32_t>(FSV_CHAT_ADD_GENERATION_PROMPT)) != 0) return invalid("unknown bits in flags");
+  std::vector<ChatMessage> copied;
+  for (size_t i = 0; i < message_count; ++i) {
+    FSV_ASSIGN(const std::string_view role, text_argument(messages[i].role, messages[i].role_size, "role"));
+    FSV_ASSIGN(const std::string_view content, text_argument(messages[i].content, messages[i].content_size, "content"));
+    if (utf8_valid_prefix(role) != role.size()) return invalid(format("role of message ", i, " is not UTF-8"));
+    const size_t valid = utf8_valid_prefix(content);
+    if (valid != content.size()) {
+      return invalid(format("content of message ", i, " is not UTF-8 at byte ", valid));
+    }
+    copied.push_back({std::string(role), std::string(content)});
+  }
+  return model.chat_template->render(copied, (flags & FSV_CHAT_ADD_GENERATION_PROMPT) != 0);
+}
+
+}  // namespace
+
+extern "C" {
+
+fsv_status fsv_tokenize(fsv_model* model, const char* text, size_t text_size, uint32_t flags, int32_t* ids,
+                        size_t capacity, size_t* count, fsv_error* error) {
+  return shim(error, [&]() -> Status {
+    FSV_ASSIGN(const std::shared_ptr<LoadedModel> target, find_model(model));
+    FSV_ASSIGN(const std::string_view checked, text_argument(text, text_size, "text"));
+    if ((flags & ~static_cast<uint32_t>(FSV_TOKENIZE_ADD_BOS | FSV_TOKENIZE_PARSE_SPECIAL)) != 0) {
+      return invalid("unknown bits in flags");
+    }
+    const EncodeOptions options{(flags & FSV_TOKENIZE_ADD_BOS) != 0, (flags & FSV_TOKENIZE_PARSE_SPECIAL) != 0};
+    std::vector<int32_t> encoded;
+    FSV_TRY(target->tokenizer->encode(checked, options, encoded));
+    return fill_array(encoded.data(), encoded.size(), ids, capacity, count);
+  });
+}
+
+fsv_status fsv_detokenize(fsv_model* model, const int32_t* ids, size_t id_count, uint32_t flags, char* buffer,
+                          size_t capacity, size_t* size, fsv_error* error) {
+  return shim(error, [&]() -> Status {
+    FSV_ASSIGN(const std::shared_ptr<LoadedModel> target, find_model(model));
+    FSV_TRY(check_ids(*target->tokenizer, ids, id_count));
+    if ((flags & ~static_cast<uint32_t>(FSV_DETOKENIZE_SKIP_SPECIAL)) != 0) return invalid("unknown bits in flags");
+    const std::string text = decode(*target->tokenizer, {ids, id_count}, (flags & FSV_DETOKENIZE_SKIP_SPECIAL) != 0);
+    return fill_array(text.data(), text.size(), buffer, capacity, size);
+  });
+}
+
+fsv_status fsv_token_get(fsv_model* model, int32_t id, char* buffer, size_t capacity, size_t* size,
+                         uint32_t* attributes, fsv_error* error) {
+  return shim(error, [&]() -> Status {
+    FSV_ASSIGN(const std::shared_ptr<LoadedModel> target, find_model(model));
+    FSV_TRY(check_ids(*target->tokenizer, &id, 1));
+    if (attributes != nullptr) *attributes = target->tokenizer->attributes(id);
+    const std::string_view bytes = target->tokenizer->token_bytes(id);
+    return fill_array(bytes.data(), bytes.size(), buffer, capacity, size);
+  });
+}
+
+fsv_status fsv_chat_render(fsv_model* model, const fsv_chat_message* messages, size_t message_count, uint32_t flags,
+                           char* buffer, size_t capacity, size_t* size, fsv_error* error) {
+  return shim(error, [&]() -> Status {
+    FSV_ASSIGN(const std::shared_ptr<LoadedModel> target, find_model(model));
+    FSV_ASSIGN(const std::vector<ChatSpan> spans, render(*target, messages, message_count, flags));
+    const std::string text = spans_to_text(spans);
+    return fill_array(text.data(), text.size(), buffer, capacity, size);
+  });
+}
+
+fsv_status fsv_chat_tokenize(fsv_model* model, const fsv_chat_message* messages, size_t message_count, uint32_t flags,
+                             int32_t* ids, size_t capacity, size_t* count, fsv_error* error) {
+  return shim(error, [&]() -> Status {
+    FSV_ASSIGN(const std::shared_ptr<LoadedModel> target, find_model(model));
+    FSV_ASSIGN(const std::vector<ChatSpan> spans, render(*target, messages, message_count, flags));
+    std::vector<int32_t> encoded;
+    FSV_TRY(encode_spans(*target->tokenizer, spans, encoded));
+    return fill_array(encoded.data(), encoded.size(), ids, capacity, count);
+  });
+}
+
+}  // extern "C"

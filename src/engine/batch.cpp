@@ -1,0 +1,76 @@
+// Batch assembly, and removal between layers.
+#include "engine/batch.h"
+
+#include <algorithm>
+#include <cstring>
+
+namespace fastserve {
+
+void Batch::reserve(int32_t row_capacity, int32_t sequence_capacity) {
+  token_ids_.resize(static_cast<size_t>(row_capacity));
+  positions_.resize(static_cast<size_t>(row_capacity));
+  sequences_.reserve(static_cast<size_t>(sequence_capacity));
+  for (auto& views : views_) views.reserve(static_cast<size_t>(sequence_capacity));
+}
+
+void Batch::begin(LoadedModel& model) {
+  model_ = &model;
+  row_count_ = 0;
+  sequences_.clear();
+}
+
+void Batch::add(Request& request, int32_t token_count) {
+  sequences_.push_back({&request, row_count_, token_count, request.computed});
+  for (int32_t i = 0; i < token_count; ++i) {
+    const auto row = static_cast<size_t>(row_count_ + i);
+    token_ids_[row] = request.tokens[static_cast<size_t>(request.computed + i)];
+    positions_[row] = request.computed + i;
+  }
+  row_count_ += token_count;
+}
+
+void Batch::remove(int32_t sequence_index, const Rows& hidden) {
+  const BatchSequence removed = sequences_[static_cast<size_t>(sequence_index)];
+  const int32_t tail_begin = removed.row_begin + removed.row_count;
+  const auto tail_count = static_cast<size_t>(row_count_ - tail_begin);
+  if (tail_count > 0) {
+    auto move_up = [&](auto* data, size_t row_elements) {
+      std::memmove(data + static_cast<size_t>(removed.row_begin) * row_elements,
+                   data + static_cast<size_t>(tail_begin) * row_elements, tail_count * row_elements * sizeof(*data));
+    };
+    move_up(token_ids_.data(), 1);
+    move_up(positions_.data(), 1);
+    move_up(hidden.data, static_cast<size_t>(hidden.stride));
+  }
+  sequences_.erase(sequences_.begin() + sequence_index);
+  row_count_ -= removed.row_count;
+  for (BatchSequence& sequence : sequences_) {
+    if (sequence.row_begin > removed.row_begin) sequence.row_begin -= removed.row_count;
+  }
+  rebuild_views();
+}
+
+void Batch::rebuild_views() {
+  const int32_t group_count = std::min(model_->kv.group_count(), kKvGroupsMax);
+  for (int32_t group = 0; group < group_count; ++group) {
+    auto& views = views_[group];
+    views.clear();
+    for (const BatchSequence& sequence : sequences_) {
+      const SequenceKv::Group& held = sequence.request->kv.groups[static_cast<size_t>(group)];
+      views.push_back({held.addresses.data(), sequence.row_begin, sequence.row_count, sequence.position_begin});
+    }
+    view_pointers_[group] = views.data();
+  }
+}
+
+BatchView Batch::view() const {
+  BatchView view;
+  view.token_ids = token_ids_.data();
+  view.positions = positions_.data();
+  view.row_count = row_count_;
+  view.sequence_count = static_cast<int32_t>(sequences_.size());
+  view.views = view_pointers_;
+  return view;
+}
+
+}  // namespace fastserve

@@ -1,0 +1,48 @@
+// Batch: the rows of one step, sequence after sequence, and where they find their keys and values. Engine thread only;
+// all capacity is taken at creation.
+#pragma once
+#include <cstdint>
+#include <vector>
+
+#include "blocks/forward_pass.h"
+#include "engine/request.h"
+
+namespace fastserve {
+
+struct BatchSequence {
+  Request* request = nullptr;
+  int32_t row_begin = 0;
+  int32_t row_count = 0;
+  int32_t position_begin = 0;
+};
+
+class Batch {
+ public:
+  static constexpr int32_t kKvGroupsMax = 4;
+
+  void reserve(int32_t row_capacity, int32_t sequence_capacity);
+  void begin(LoadedModel& model);
+  // The next `token_count` uncomputed tokens of a request, whose KV slots are reserved.
+  void add(Request& request, int32_t token_count);
+  // After the last add().
+  void seal() { rebuild_views(); }
+  // Takes a sequence out between layers: later rows move up, in `hidden` too.
+  void remove(int32_t sequence_index, const Rows& hidden);
+
+  LoadedModel* model() const { return model_; }
+  int32_t row_count() const { return row_count_; }
+  const std::vector<BatchSequence>& sequences() const { return sequences_; }
+  BatchView view() const;
+
+ private:
+  void rebuild_views();
+
+  LoadedModel* model_ = nullptr;
+  int32_t row_count_ = 0;
+  std::vector<BatchSequence> sequences_;
+  std::vector<int32_t> token_ids_, positions_;
+  std::vector<kernels::KvView> views_[kKvGroupsMax];
+  const kernels::KvView* view_pointers_[kKvGroupsMax] = {};
+};
+
+}  // namespace fastserve

@@ -1,0 +1,180 @@
+// Engine: creation, shutdown and what hosts ask of it as a whole.
+#include "engine/engine.h"
+
+#include <algorithm>
+#include <chrono>
+
+namespace fastserve {
+namespace {
+
+constexpr uint32_t kTicketsMax = 256;
+constexpr uint32_t kLogitChunkMax = 64;
+std::atomic<uint32_t> next_serial{1};
+
+const kernels::KernelTable& choose_table(const EngineOptions& options) {
+  return options.reference_kernels ? kernels::reference_cpu_table() : kernels::best_cpu_table();
+}
+
+EngineOptions with_defaults(EngineOptions options) {
+  if (options.thread_count == 0) options.thread_count = os::usable_cpu_count();
+  return options;
+}
+
+}  // namespace
+
+Engine::Engine(const EngineOptions& options)
+    : options_(with_defaults(options)),
+      serial_(next_serial.fetch_add(1)),
+      clock_(system_clock()),
+      requests_(serial_, 1, options.max_queued_requests),
+      tickets_(serial_, 2, kTicketsMax),
+      runner_(device_) {}
+
+Result<std::shared_ptr<Engine>> Engine::create(const EngineOptions& options) {
+  std::shared_ptr<Engine> engine(new Engine(options));
+  FSV_TRY(engine->start());
+  return engine;
+}
+
+Status Engine::start() {
+  memory_ = std::make_shared<LimitResource>(page_memory(), options_.memory_budget_bytes);
+  if (options_.mode == EngineMode::kPumped || options_.thread_count == 1) {
+    executor_ = create_serial_executor();
+  } else {
+    FSV_ASSIGN(executor_, create_thread_pool(options_.thread_count));
+  }
+  device_ = {&choose_table(options_), executor_.get(), options_.reference_kernels};
+  FSV_ASSIGN(events_, EventHub::create(options_.max_queued_requests + kTicketsMax));
+  scheduler_ = create_fcfs_scheduler();
+  const size_t requests = options_.max_queued_requests;
+  for (auto* list : {&incoming_, &waiting_, &running_, &plan_waiting_, &plan_running_}) list->reserve(requests);
+  waiting_views_.reserve(requests);
+  running_views_.reserve(requests);
+  plan_.entries.reserve(requests);
+  delivered_.reserve(requests + kTicketsMax);
+  delivered_failures_.reserve(kTicketsMax);
+  batch_.reserve(static_cast<int32_t>(options_.max_batch_tokens), static_cast<int32_t>(options_.max_sequences));
+  runner_.reserve(static_cast<int32_t>(options_.max_batch_tokens));
+  scratch_.resize(executor_->width());
+  drawn_.resize(kLogitChunkMax);
+  for (Drawn& drawn : drawn_) drawn.top.reserve(32);
+  if (options_.mode == EngineMode::kPumped) return {};
+  FSV_ASSIGN(
+      engine_thread_,
+      os::Thread::start("fsv-engine", [](void* self) { static_cast<Engine*>(self)->run_engine_thread(); }, this));
+  Result<os::Thread> loader =
+      os::Thread::start("fsv-loader", [](void* self) { static_cast<Engine*>(self)->run_loader_thread(); }, this);
+  if (!loader.ok()) {
+    shutdown(0);
+    return loader.status();
+  }
+  loader_thread_ = loader.take();
+  return {};
+}
+
+Engine::~Engine() { shutdown(0); }
+
+void Engine::shutdown(uint64_t timeout_us) {
+  const auto limit = std::chrono::microseconds(std::min(timeout_us, kWaitMaxUs));
+  const auto deadline = std::chrono::steady_clock::now() + limit;
+  {
+    std::unique_lock lock(mutex_);
+    is_draining_ = true;
+    if (is_stopped_) return;
+    if (options_.mode == EngineMode::kThreaded && !is_stopping_) {
+      settled_.wait_until(lock, deadline, [&] { return is_idle() || is_stopping_; });
+    }
+  }
+  if (options_.mode == EngineMode::kPumped) {
+    bool more = true;
+    while (more && std::chrono::steady_clock::now() < deadline) {
+      if (!step(1000, &more).ok()) break;
+    }
+  }
+  std::unique_lock lock(mutex_);
+  const bool is_first = !is_stopping_;
+  is_stopping_ = true;
+  attention_.fetch_add(1);
+  tickets_.for_each([](Ticket& ticket) {
+    if (ticket.job != nullptr) ticket.job->cancel();
+  });
+  work_.notify_all();
+  settled_.notify_all();
+  if (!is_first) {
+    settled_.wait(lock, [&] { return is_stopped_; });
+    return;
+  }
+  if (options_.mode == EngineMode::kPumped) settled_.wait(lock, [&] { return !is_stepping_; });
+  lock.unlock();
+  engine_thread_.join();
+  loader_thread_.join();
+  lock.lock();
+  cancel_everything();
+  is_stopped_ = true;
+  settled_.notify_all();
+  if (events_ != nullptr) events_->wake_waiters();
+}
+
+// Everything that is left ends with SHUTDOWN. No thread computes any more; mutex_ is held.
+void Engine::cancel_everything() {
+  runner_.stop();
+  requests_.for_each([this](Request& request) {
+    if (request.state != RequestState::kFinished) finish_request(request, FinishReason::kShutdown, {});
+  });
+  incoming_.clear();
+  waiting_.clear();
+  running_.clear();
+  load_queue_.clear();
+  pumped_job_.reset();
+  tickets_.for_each([this](Ticket& ticket) {
+    if (ticket.state != TicketState::kQueued && ticket.state != TicketState::kLoading) return;
+    ticket.state = TicketState::kFailed;
+    ticket.failure = Status::from_literal(StatusCode::kShutdown, "the engine shut down");
+    if (!std::exchange(ticket.in_ready_list, true)) events_->push(ticket.number);
+  });
+}
+
+void Engine::pause(bool paused) {
+  const std::lock_guard lock(mutex_);
+  is_paused_ = paused;
+  attention_.fetch_add(1);
+  work_.notify_all();
+}
+
+EngineMetrics Engine::metrics() {
+  const std::lock_guard lock(mutex_);
+  EngineMetrics metrics = metrics_;
+  requests_.for_each([&](Request& request) {
+    metrics.queued += request.state == RequestState::kQueued ? 1 : 0;
+    metrics.running += request.state == RequestState::kRunning ? 1 : 0;
+    metrics.paused += request.state == RequestState::kPaused ? 1 : 0;
+  });
+  return metrics;
+}
+
+EngineMemory Engine::memory() {
+  EngineMemory memory;
+  memory.stats = memory_->stats();
+  const std::lock_guard lock(mutex_);
+  for (const auto& weak : models_) {
+    const std::shared_ptr<LoadedModel> model = weak.lock();
+    if (model == nullptr) continue;
+    ++memory.model_count;
+    const KvCache::Usage usage = model->kv.usage();
+    memory.kv.total_bytes += usage.total_bytes;
+    memory.kv.used_bytes += usage.used_bytes;
+    memory.kv.block_count += usage.block_count;
+    memory.kv.free_count += usage.free_count;
+  }
+  return memory;
+}
+
+bool Engine::check_integrity() {
+  const std::lock_guard lock(mutex_);
+  return std::all_of(models_.begin(), models_.end(), [](const std::weak_ptr<LoadedModel>& weak) {
+    const std::shared_ptr<LoadedModel> model = weak.lock();
+    return model == nullptr || model->kv.check_integrity();
+  });
+}
+
+}  // namespace fastserve

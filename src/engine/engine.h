@@ -1,0 +1,212 @@
+// Engine: one queue of requests, one loop that computes them, one stream of events. Hosts call from any thread;
+// computation happens on the engine thread, or inside step() in pumped mode.
+//
+// Locks: mutex_ guards requests' shared halves, tickets, events and counters. It is never held while computing.
+#pragma once
+#include <atomic>
+#include <condition_variable>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <vector>
+
+#include "base/clock.h"
+#include "engine/batch.h"
+#include "engine/event_hub.h"
+#include "engine/load_job.h"
+#include "engine/options.h"
+#include "engine/request.h"
+#include "engine/runner.h"
+#include "engine/scheduler.h"
+#include "engine/slot_table.h"
+
+namespace fastserve {
+
+enum class EventType : uint32_t { kTokens = 1, kScore = 2, kFinished = 3, kLoadProgress = 4, kLoadFinished = 5 };
+
+// One event as the host sees it; pointers stay valid until the next poll.
+struct EngineEvent {
+  EventType type = EventType::kTokens;
+  uint64_t number = 0;  // request or ticket
+  uint64_t user_data = 0;
+  const OutputBuffer* output = nullptr;
+  uint32_t top_logprob_count = 0;
+  const Status* status = nullptr;  // null: ok
+  FinishReason finish_reason = FinishReason::kNone;
+  uint32_t prompt_count = 0, generated_count = 0, cached_count = 0;
+  uint64_t bytes_done = 0, bytes_total = 0;
+  uint64_t queue_us = 0, first_token_us = 0, total_us = 0;
+};
+
+enum class TicketState : uint32_t { kQueued = 0, kLoading = 1, kReady = 2, kFailed = 3 };
+
+// A load as the host sees it. Guarded by the engine's mutex; the job itself is thread-safe.
+struct Ticket {
+  uint64_t number = 0;
+  uint64_t user_data = 0;
+  std::shared_ptr<LoadJob> job;
+  TicketState state = TicketState::kQueued;
+  std::shared_ptr<LoadedModel> model;
+  Status failure;
+  bool in_ready_list = false;
+  bool finish_delivered = false;
+  uint64_t bytes_done = 0, bytes_total = 0;  // as last reported
+};
+
+struct TicketInfo {
+  TicketState state = TicketState::kQueued;
+  Status failure;
+  uint64_t bytes_done = 0, bytes_total = 0;
+};
+
+struct RequestInfo {
+  RequestState state = RequestState::kQueued;
+  uint32_t prompt_count = 0, prefilled_count = 0, generated_count = 0;
+  FinishReason finish_reason = FinishReason::kNone;
+};
+
+struct EngineMetrics {
+  uint32_t queued = 0, running = 0, paused = 0;
+  uint64_t submitted = 0, finished = 0, cancelled = 0, failed = 0;
+  uint64_t prefill_tokens = 0, decode_tokens = 0;
+  uint64_t steps = 0, step_us = 0, scheduler_us = 0, max_step_us = 0, batch_rows = 0;
+};
+
+struct EngineMemory {
+  MemoryStats stats;
+  uint32_t model_count = 0;
+  KvCache::Usage kv;
+};
+
+class Engine : private Admission {
+ public:
+  static Result<std::shared_ptr<Engine>> create(const EngineOptions& options);
+  ~Engine() override;
+  Engine(const Engine&) = delete;
+  Engine& operator=(const Engine&) = delete;
+
+  // Loads.
+  Result<uint64_t> load(std::string path, uint64_t user_data);
+  Result<TicketInfo> ticket_info(uint64_t ticket);
+  Status wait_ticket(uint64_t ticket, uint64_t timeout_us);
+  Result<std::shared_ptr<LoadedModel>> take_model(uint64_t ticket);
+  Status cancel_ticket(uint64_t ticket);
+
+  // Requests.
+  Result<uint64_t> submit(std::shared_ptr<LoadedModel> model, RequestParameters parameters);
+  Status cancel(uint64_t request);
+  Result<RequestInfo> request_info(uint64_t request);
+
+  // Events: calls `deliver(context, index, event)` for up to `capacity` events and returns their number.
+  using Deliver = void (*)(void* context, size_t index, const EngineEvent& event);
+  size_t poll(size_t capacity, Deliver deliver, void* context);
+  Status wait(uint64_t timeout_us);
+  intptr_t wait_handle() const { return events_->native_handle(); }
+
+  // Life.
+  Status step(uint64_t max_us, bool* more);
+  void pause(bool paused);
+  void shutdown(uint64_t timeout_us);
+
+  EngineMetrics metrics();
+  EngineMemory memory();
+  const EngineOptions& options() const { return options_; }
+  // Blocks of every loaded model are consistent; for tests, with the engine idle.
+  bool check_integrity();
+
+ private:
+  explicit Engine(const EngineOptions& options);
+  Status start();
+
+  // engine_loop.cpp: the engine thread's side.
+  enum class Progress : uint32_t { kIdle, kWorked, kOutOfTime };
+  void run_engine_thread();
+  Progress iterate(int64_t deadline_ns);
+  bool begin_step();
+  Progress continue_step(int64_t deadline_ns);
+  bool try_admit(size_t waiting_index) override;
+  void drain_incoming();
+  void drop_cancelled_from_batch();
+  void commit_computed();
+  void process_logits();
+  void sample_rows(std::span<const LogitRow> rows);
+  void end_step();
+  LoadedModel* choose_model();
+  void build_views(LoadedModel* model);
+  void collect_cancelled(std::vector<Request*>& list);
+  // Ends a request: frees its blocks, flushes its text, makes FINISHED pending. mutex_ held.
+  void finish_request(Request& request, FinishReason reason, Status status);
+  void mark_ready(Request& request);
+  void fail_step(const Status& status);
+  void cancel_everything();
+
+  // engine_loads.cpp
+  void run_loader_thread();
+  bool advance_loads(int64_t deadline_ns);
+  void begin_next_load();
+  std::shared_ptr<LoadedModel> find_shared(const os::File::Identity& identity);
+  void run_load_workers(uint64_t ticket, LoadJob& job);
+  void end_load(uint64_t ticket, Result<std::shared_ptr<LoadedModel>> result);
+  void report_progress(uint64_t ticket);
+
+  bool deliver_request(Request& request, size_t capacity, size_t& count, Deliver deliver, void* context);
+  void deliver_ticket(Ticket& ticket, size_t& count, Deliver deliver, void* context);
+  void recycle_delivered();
+  bool is_idle() const { return requests_alive_ == 0; }  // mutex_ held
+
+  const EngineOptions options_;
+  const uint32_t serial_;
+  const Clock& clock_;
+  std::shared_ptr<LimitResource> memory_;
+  std::unique_ptr<Executor> executor_;
+  Device device_;
+
+  std::mutex mutex_;
+  std::mutex poll_mutex_;            // one consumer at a time; taken before mutex_
+  std::condition_variable work_;     // the engine thread and the loader sleep here
+  std::condition_variable settled_;  // shutdown and ticket waits
+  SlotTable<Request> requests_;
+  SlotTable<Ticket> tickets_;
+  std::unique_ptr<EventHub> events_;
+  std::vector<Request*> incoming_;
+  std::vector<uint64_t> delivered_;  // numbers whose payloads the host may be reading
+  std::vector<uint64_t> load_queue_;
+  std::vector<Status> delivered_failures_;  // of load events in the last poll
+  std::vector<std::weak_ptr<LoadedModel>> models_;
+  uint32_t requests_alive_ = 0;  // not finished
+  bool is_paused_ = false;
+  bool is_draining_ = false;  // refuses new work
+  bool is_stopping_ = false;  // ends what is left
+  bool is_stopped_ = false;
+  bool is_stepping_ = false;  // pumped: someone is inside step()
+  EngineMetrics metrics_;
+  std::atomic<uint32_t> attention_{0};  // bumped when the loop must look up: cancel, pause, stop
+
+  // Engine thread only.
+  std::unique_ptr<Scheduler> scheduler_;
+  std::vector<Request*> waiting_, running_;
+  std::vector<Request*> plan_waiting_, plan_running_;
+  std::vector<SequenceView> waiting_views_, running_views_;
+  Plan plan_;
+  Batch batch_;
+  Runner runner_;
+  std::vector<SamplerScratch> scratch_;  // one for each part of the executor
+  struct Drawn {
+    SampleResult result;
+    Status status;
+    std::vector<TokenLogprob> top;
+  };
+  std::vector<Drawn> drawn_;  // one for each row of a logits chunk
+  LoadedModel* last_model_ = nullptr;
+  uint32_t seen_attention_ = 0;
+  bool computed_committed_ = false;
+  int64_t step_started_ns_ = 0;
+
+  // Pumped loads: the job under way.
+  std::shared_ptr<LoadJob> pumped_job_;
+  uint64_t pumped_ticket_ = 0;
+
+  os::Thread engine_thread_, loader_thread_;
+};
+
+}  // namespace fastserve

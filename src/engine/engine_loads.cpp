@@ -1,0 +1,231 @@
+// Loads: tickets, the loader thread of a threaded engine, and loading inside step() of a pumped one.
+#include <algorithm>
+#include <chrono>
+
+#include "engine/engine.h"
+
+namespace fastserve {
+namespace {
+
+Status unknown_ticket(bool is_own) {
+  return is_own ? Status::from_literal(StatusCode::kStale, "this ticket has ended")
+                : Status::from_literal(StatusCode::kInvalidArgument, "not a ticket of this engine");
+}
+
+}  // namespace
+
+Result<uint64_t> Engine::load(std::string path, uint64_t user_data) {
+  auto ticket = std::make_shared<Ticket>();
+  ticket->user_data = user_data;
+  ticket->job = std::make_shared<LoadJob>(std::move(path), options_, memory_);
+  const std::lock_guard lock(mutex_);
+  if (is_draining_) return Status::from_literal(StatusCode::kShutdown, "the engine is shutting down");
+  load_queue_.reserve(load_queue_.size() + 1);
+  const uint64_t number = tickets_.insert(ticket);
+  if (number == 0) return Status::from_literal(StatusCode::kQueueFull, "too many loads and untaken models");
+  ticket->number = number;
+  load_queue_.push_back(number);
+  work_.notify_all();
+  return number;
+}
+
+Result<TicketInfo> Engine::ticket_info(uint64_t number) {
+  const std::lock_guard lock(mutex_);
+  const Ticket* ticket = tickets_.find(number);
+  if (ticket == nullptr) return unknown_ticket(tickets_.is_own(number));
+  TicketInfo info;
+  info.state = ticket->state;
+  info.failure = ticket->failure;
+  info.bytes_done = ticket->job != nullptr ? ticket->job->bytes_done() : ticket->bytes_done;
+  info.bytes_total = ticket->job != nullptr ? ticket->job->bytes_total() : ticket->bytes_total;
+  return info;
+}
+
+Status Engine::wait_ticket(uint64_t number, uint64_t timeout_us) {
+  if (options_.mode == EngineMode::kPumped) {
+    return Status::from_literal(StatusCode::kWrongMode,
+                                "a pumped engine loads inside step: there is nothing to wait for");
+  }
+  std::unique_lock lock(mutex_);
+  if (tickets_.find(number) == nullptr) return unknown_ticket(tickets_.is_own(number));
+  auto ended = [&] {
+    const Ticket* ticket = tickets_.find(number);
+    return ticket == nullptr || ticket->state == TicketState::kReady || ticket->state == TicketState::kFailed;
+  };
+  const auto deadline = std::chrono::steady_clock::now() + std::chrono::microseconds(std::min(timeout_us, kWaitMaxUs));
+  if (!settled_.wait_until(lock, deadline, ended)) {
+    return Status::from_literal(StatusCode::kTimeout, "the load has not ended within the time given");
+  }
+  return tickets_.find(number) != nullptr ? Status() : unknown_ticket(true);
+}
+
+Result<std::shared_ptr<LoadedModel>> Engine::take_model(uint64_t number) {
+  const std::lock_guard lock(mutex_);
+  Ticket* ticket = tickets_.find(number);
+  if (ticket == nullptr) return unknown_ticket(tickets_.is_own(number));
+  if (ticket->state == TicketState::kQueued || ticket->state == TicketState::kLoading) {
+    return Status::from_literal(StatusCode::kWrongState, "the load has not ended");
+  }
+  const std::shared_ptr<LoadedModel> model = std::move(ticket->model);
+  const Status failure = ticket->failure;
+  tickets_.erase(number);
+  if (!failure.ok()) return failure;
+  return model;
+}
+
+Status Engine::cancel_ticket(uint64_t number) {
+  const std::lock_guard lock(mutex_);
+  Ticket* ticket = tickets_.find(number);
+  if (ticket == nullptr) return unknown_ticket(tickets_.is_own(number));
+  if (ticket->job != nullptr) ticket->job->cancel();
+  tickets_.erase(number);
+  settled_.notify_all();
+  return {};
+}
+
+void Engine::run_loader_thread() {
+  std::unique_lock lock(mutex_);
+  for (;;) {
+    work_.wait(lock, [&] { return is_stopping_ || !load_queue_.empty(); });
+    if (is_stopping_) return;
+    const uint64_t number = load_queue_.front();
+    load_queue_.erase(load_queue_.begin());
+    Ticket* ticket = tickets_.find(number);
+    if (ticket == nullptr) continue;
+    ticket->state = TicketState::kLoading;
+    const std::shared_ptr<LoadJob> job = ticket->job;
+    lock.unlock();
+    Result<std::shared_ptr<LoadedModel>> result = guarded([&]() -> Result<std::shared_ptr<LoadedModel>> {
+      FSV_ASSIGN(const os::File::Identity identity, job->identify());
+      if (std::shared_ptr<LoadedModel> shared = find_shared(identity)) return shared;
+      FSV_TRY(job->prepare());
+      run_load_workers(number, *job);
+      return job->finish();
+    });
+    end_load(number, std::move(result));
+    lock.lock();
+  }
+}
+
+std::shared_ptr<LoadedModel> Engine::find_shared(const os::File::Identity& identity) {
+  const std::lock_guard lock(mutex_);
+  for (const auto& weak : models_) {
+    std::shared_ptr<LoadedModel> model = weak.lock();
+    if (model != nullptr && model->identity == identity) return model;
+  }
+  return nullptr;
+}
+
+// The loader thread and as many helpers as the engine has threads; a helper that cannot start is done without.
+void Engine::run_load_workers(uint64_t number, LoadJob& job) {
+  std::vector<os::Thread> helpers;
+  helpers.reserve(options_.thread_count);
+  for (uint32_t i = 1; i < options_.thread_count; ++i) {
+    Result<os::Thread> helper = os::Thread::start(
+        "fsv-load",
+        [](void* argument) {
+          while (static_cast<LoadJob*>(argument)->work_once()) {
+          }
+        },
+        &job);
+    if (!helper.ok()) break;
+    helpers.push_back(helper.take());
+  }
+  while (job.work_once()) report_progress(number);
+}
+
+void Engine::report_progress(uint64_t number) {
+  const std::lock_guard lock(mutex_);
+  Ticket* ticket = tickets_.find(number);
+  if (ticket != nullptr && !std::exchange(ticket->in_ready_list, true)) events_->push(number);
+}
+
+// A ticket that was looked at in its loading state reports progress; after the end, the end (once).
+void Engine::deliver_ticket(Ticket& ticket, size_t& count, Deliver deliver, void* context) {
+  if (ticket.finish_delivered) return;
+  EngineEvent event;
+  event.number = ticket.number;
+  event.user_data = ticket.user_data;
+  event.bytes_done = ticket.job != nullptr ? ticket.job->bytes_done() : ticket.bytes_done;
+  event.bytes_total = ticket.job != nullptr ? ticket.job->bytes_total() : ticket.bytes_total;
+  const bool has_ended = ticket.state == TicketState::kReady || ticket.state == TicketState::kFailed;
+  event.type = has_ended ? EventType::kLoadFinished : EventType::kLoadProgress;
+  if (ticket.state == TicketState::kFailed) {
+    delivered_failures_.push_back(ticket.failure);  // the ticket may be taken before the event is read
+    event.status = &delivered_failures_.back();
+  }
+  ticket.finish_delivered = has_ended;
+  deliver(context, count++, event);
+}
+
+void Engine::end_load(uint64_t number, Result<std::shared_ptr<LoadedModel>> result) {
+  const std::lock_guard lock(mutex_);
+  if (result.ok()) {
+    std::erase_if(models_, [](const std::weak_ptr<LoadedModel>& weak) { return weak.expired(); });
+    const bool is_known = std::any_of(models_.begin(), models_.end(), [&](const std::weak_ptr<LoadedModel>& weak) {
+      return weak.lock() == result.value();
+    });
+    if (!is_known) models_.push_back(result.value());
+  }
+  Ticket* ticket = tickets_.find(number);
+  if (ticket == nullptr) return;  // cancelled meanwhile: the model goes as the result does
+  ticket->bytes_done = ticket->job->bytes_done();
+  ticket->bytes_total = ticket->job->bytes_total();
+  ticket->job.reset();
+  ticket->state = result.ok() ? TicketState::kReady : TicketState::kFailed;
+  if (result.ok()) {
+    ticket->model = result.take();
+  } else {
+    ticket->failure = result.status();
+  }
+  if (!std::exchange(ticket->in_ready_list, true)) events_->push(number);
+  settled_.notify_all();
+}
+
+// Pumped mode: a chunk at a time until the deadline. True while loads are left.
+bool Engine::advance_loads(int64_t deadline_ns) {
+  if (pumped_job_ == nullptr) begin_next_load();
+  if (pumped_job_ == nullptr) return false;
+  while (clock_.now_ns() < deadline_ns) {
+    if (pumped_job_->work_once()) {
+      report_progress(pumped_ticket_);
+      continue;
+    }
+    const std::shared_ptr<LoadJob> job = std::move(pumped_job_);
+    end_load(pumped_ticket_, guarded([&] { return job->finish(); }));
+    const std::lock_guard lock(mutex_);
+    return !load_queue_.empty();
+  }
+  return true;
+}
+
+void Engine::begin_next_load() {
+  std::shared_ptr<LoadJob> job;
+  {
+    const std::lock_guard lock(mutex_);
+    while (job == nullptr && !load_queue_.empty()) {
+      pumped_ticket_ = load_queue_.front();
+      load_queue_.erase(load_queue_.begin());
+      Ticket* ticket = tickets_.find(pumped_ticket_);
+      if (ticket == nullptr) continue;
+      ticket->state = TicketState::kLoading;
+      job = ticket->job;
+    }
+  }
+  if (job == nullptr) return;
+  std::shared_ptr<LoadedModel> shared;
+  Status status = guarded([&]() -> Status {
+    FSV_ASSIGN(const os::File::Identity identity, job->identify());
+    shared = find_shared(identity);
+    return shared != nullptr ? Status() : job->prepare();
+  });
+  if (!status.ok()) {
+    end_load(pumped_ticket_, std::move(status));
+  } else if (shared != nullptr) {
+    end_load(pumped_ticket_, std::move(shared));
+  } else {
+    pumped_job_ = std::move(job);
+  }
+}
+
+}  // namespace fastserve

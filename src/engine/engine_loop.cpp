@@ -1,0 +1,267 @@
+// The engine's loop: drain, plan, assemble, run piece by piece, sample, emit, account.
+#include <algorithm>
+
+#include "base/format.h"
+#include "engine/engine.h"
+#include "engine/generation.h"
+
+namespace fastserve {
+namespace {
+
+constexpr int32_t kFullLogitsRows = 32;  // of a step, where a host wants whole rows of logits
+
+}  // namespace
+
+void Engine::run_engine_thread() {
+  for (;;) {
+    Progress progress = Progress::kIdle;
+    const Status status = guarded([&] {
+      progress = iterate(INT64_MAX);
+      return Status();
+    });
+    std::unique_lock lock(mutex_);
+    if (!status.ok()) fail_step(status);
+    if (is_stopping_) return;
+    if (progress != Progress::kIdle) continue;
+    const uint32_t seen = seen_attention_;
+    work_.wait(lock, [&] { return is_stopping_ || attention_.load() != seen || (!is_paused_ && !incoming_.empty()); });
+  }
+}
+
+// One step, or as much of it as fits before `deadline_ns`.
+Engine::Progress Engine::iterate(int64_t deadline_ns) {
+  if (!runner_.active() && !begin_step()) return Progress::kIdle;
+  return continue_step(deadline_ns);
+}
+
+bool Engine::begin_step() {
+  const std::lock_guard lock(mutex_);
+  seen_attention_ = attention_.load();
+  drain_incoming();
+  if (is_paused_ || is_stopping_) return false;
+  const int64_t planning_started_ns = clock_.now_ns();
+  LoadedModel* model = choose_model();
+  if (model == nullptr) return false;
+  batch_.begin(*model);
+  build_views(model);
+  SchedulerInput input;
+  input.running = running_views_;
+  input.waiting = waiting_views_;
+  input.max_batch_tokens = static_cast<int32_t>(options_.max_batch_tokens);
+  input.prefill_chunk_tokens = static_cast<int32_t>(options_.prefill_chunk_tokens);
+  input.admission = this;
+  scheduler_->plan(input, plan_);
+  last_model_ = model;
+  for (const PlanEntry& entry : plan_.entries) {
+    Request& request = *(entry.from_waiting ? plan_waiting_ : plan_running_)[entry.index];
+    model->kv.reserve(request.kv, request.computed + entry.token_count);  // promised at admission
+    if (request.first_row_ns == 0) request.first_row_ns = planning_started_ns;
+    batch_.add(request, entry.token_count);
+  }
+  batch_.seal();
+  auto has_left = [](Request* request) { return request->admitted || request->state == RequestState::kFinished; };
+  waiting_.erase(std::remove_if(waiting_.begin(), waiting_.end(), has_left), waiting_.end());
+  step_started_ns_ = clock_.now_ns();
+  metrics_.scheduler_us += static_cast<uint64_t>(step_started_ns_ - planning_started_ns) / 1000;
+  computed_committed_ = false;
+  runner_.begin(batch_);
+  return runner_.active();
+}
+
+void Engine::drain_incoming() {
+  for (Request* request : incoming_) waiting_.push_back(request);
+  incoming_.clear();
+  collect_cancelled(waiting_);
+  collect_cancelled(running_);
+}
+
+// Ends what was cancelled while it was in no batch. mutex_ held.
+void Engine::collect_cancelled(std::vector<Request*>& list) {
+  auto is_over = [this](Request* request) {
+    if (!request->cancel_requested.load(std::memory_order_relaxed)) return false;
+    finish_request(*request, FinishReason::kCancelled, {});
+    return true;
+  };
+  list.erase(std::remove_if(list.begin(), list.end(), is_over), list.end());
+}
+
+// Models with work take turns. Returns null when nothing can compute.
+LoadedModel* Engine::choose_model() {
+  auto can_run = [this](const Request& request) {
+    return request.pending.token_ids.size() < options_.max_pending_events;
+  };
+  LoadedModel* first = nullptr;
+  LoadedModel* after_last = nullptr;
+  bool passed_last = false;
+  auto look = [&](Request* request, bool runnable) {
+    LoadedModel* model = request->model.get();
+    if (model == last_model_) {
+      passed_last = true;
+      if (runnable && first == nullptr) first = model;
+      return;
+    }
+    if (!runnable) return;
+    if (after_last == nullptr) after_last = model;
+    if (first == nullptr) first = model;
+  };
+  for (Request* request : running_) look(request, can_run(*request));
+  for (Request* request : waiting_) look(request, running_.size() < options_.max_sequences);
+  return after_last != nullptr && passed_last ? after_last : first;
+}
+
+void Engine::build_views(LoadedModel* model) {
+  auto view_of = [](const Request& request) {
+    SequenceView view;
+    view.id = request.id;
+    view.arrival_ns = request.submitted_ns;
+    view.pending_tokens = request.token_count() - request.computed;
+    if (request.parameters.full_logits) view.pending_tokens = std::min(view.pending_tokens, kFullLogitsRows);
+    view.computed_tokens = request.computed;
+    view.decoding = request.computed >= request.prompt_count() && view.pending_tokens == 1;
+    return view;
+  };
+  plan_running_.clear();
+  plan_waiting_.clear();
+  running_views_.clear();
+  waiting_views_.clear();
+  for (Request* request : running_) {
+    if (request->model.get() != model) continue;
+    const bool is_full = request->pending.token_ids.size() >= options_.max_pending_events;
+    request->state = is_full ? RequestState::kPaused : RequestState::kRunning;
+    if (is_full) continue;
+    plan_running_.push_back(request);
+    running_views_.push_back(view_of(*request));
+  }
+  for (Request* request : waiting_) {
+    if (request->model.get() != model) continue;
+    plan_waiting_.push_back(request);
+    waiting_views_.push_back(view_of(*request));
+  }
+}
+
+// Called back by the scheduler from begin_step; mutex_ is held.
+bool Engine::try_admit(size_t waiting_index) {
+  if (running_.size() >= options_.max_sequences) return false;
+  Request& request = *plan_waiting_[waiting_index];
+  LoadedModel& model = *request.model;
+  bool admitted = false;
+  const Status status = guarded([&] {
+    admitted = model.kv.admit(request.kv, request.kv_tokens_max(), static_cast<int32_t>(options_.max_batch_tokens));
+    return Status();
+  });
+  if (!status.ok()) finish_request(request, FinishReason::kError, status);
+  if (!admitted) return false;
+  request.admitted = true;
+  request.state = RequestState::kRunning;
+  running_.push_back(&request);
+  return true;
+}
+
+Engine::Progress Engine::continue_step(int64_t deadline_ns) {
+  while (runner_.active()) {
+    const Runner::Phase ran = runner_.advance();
+    if (ran == Runner::Phase::kLayers && runner_.layers_done()) commit_computed();
+    if (ran == Runner::Phase::kHead) process_logits();
+    if (attention_.load(std::memory_order_relaxed) != seen_attention_) {
+      drop_cancelled_from_batch();
+      std::unique_lock lock(mutex_);
+      if (is_stopping_) return Progress::kIdle;
+      if (is_paused_ && options_.mode == EngineMode::kPumped) return Progress::kIdle;
+      work_.wait(lock, [&] { return !is_paused_ || is_stopping_; });
+      if (is_stopping_) return Progress::kIdle;
+    }
+    if (runner_.active() && deadline_ns != INT64_MAX && clock_.now_ns() >= deadline_ns) return Progress::kOutOfTime;
+  }
+  end_step();
+  return Progress::kWorked;
+}
+
+// A cancelled sequence leaves the batch between layers; nobody else's rows change.
+void Engine::drop_cancelled_from_batch() {
+  const std::lock_guard lock(mutex_);
+  seen_attention_ = attention_.load();
+  for (size_t i = batch_.sequences().size(); i-- > 0;) {
+    Request& request = *batch_.sequences()[i].request;
+    if (!request.cancel_requested.load(std::memory_order_relaxed)) continue;
+    if (request.state == RequestState::kFinished) continue;
+    running_.erase(std::remove(running_.begin(), running_.end(), &request), running_.end());
+    finish_request(request, FinishReason::kCancelled, {});
+    if (!computed_committed_) {
+      batch_.remove(static_cast<int32_t>(i), batch_.model()->workspace.hidden(batch_.row_count()));
+    }
+  }
+  if (!computed_committed_) runner_.batch_changed();
+  collect_cancelled(waiting_);
+  collect_cancelled(running_);
+}
+
+// Every layer has run: the batch's tokens are in the cache.
+void Engine::commit_computed() {
+  const std::lock_guard lock(mutex_);
+  computed_committed_ = true;
+  for (const BatchSequence& sequence : batch_.sequences()) {
+    Request& request = *sequence.request;
+    if (request.state == RequestState::kFinished) continue;
+    const int32_t prefill = std::min(sequence.row_count, std::max(0, request.prompt_count() - request.computed));
+    metrics_.prefill_tokens += static_cast<uint64_t>(prefill);
+    metrics_.decode_tokens += static_cast<uint64_t>(sequence.row_count - prefill);
+    request.computed += sequence.row_count;
+    request.prefilled_count = static_cast<uint32_t>(std::min(request.computed, request.prompt_count()));
+    request.model->kv.drop_outside_window(request.kv, request.computed);
+  }
+}
+
+void Engine::end_step() {
+  const std::lock_guard lock(mutex_);
+  auto scored_to_the_end = [this](Request* request) {
+    const bool is_over = request->parameters.kind == RequestKind::kScore && request->state != RequestState::kFinished &&
+                         request->computed >= request->prompt_count();
+    if (is_over) finish_request(*request, FinishReason::kStop, {});
+    return request->state == RequestState::kFinished;
+  };
+  running_.erase(std::remove_if(running_.begin(), running_.end(), scored_to_the_end), running_.end());
+  const auto step_us = static_cast<uint64_t>(clock_.now_ns() - step_started_ns_) / 1000;
+  metrics_.step_us += step_us;
+  metrics_.max_step_us = std::max(metrics_.max_step_us, step_us);
+  metrics_.batch_rows += static_cast<uint64_t>(batch_.row_count());
+  ++metrics_.steps;
+}
+
+void Engine::mark_ready(Request& request) {
+  if (!std::exchange(request.in_ready_list, true)) events_->push(request.id);
+}
+
+void Engine::finish_request(Request& request, FinishReason reason, Status status) {
+  if (request.kv.groups.size() != 0) request.model->kv.release(request.kv);
+  const Status flushed = guarded([&] {
+    if (request.parameters.kind == RequestKind::kGenerate) flush_text(request);
+    return Status();
+  });
+  request.finish_status = status.ok() ? flushed : std::move(status);
+  request.finish_reason = request.finish_status.ok() ? reason : FinishReason::kError;
+  request.state = RequestState::kFinished;
+  request.finished_ns = clock_.now_ns();
+  --requests_alive_;
+  ++(request.finish_reason == FinishReason::kCancelled || request.finish_reason == FinishReason::kShutdown
+         ? metrics_.cancelled
+     : request.finish_reason == FinishReason::kError ? metrics_.failed
+                                                     : metrics_.finished);
+  mark_ready(request);
+  if (requests_alive_ == 0) settled_.notify_all();
+}
+
+// An exception or failure outside any one request: the batch under way is lost, the engine goes on. mutex_ held.
+void Engine::fail_step(const Status& status) {
+  runner_.stop();
+  options_.log.write(LogLevel::kError, status.message());
+  for (const BatchSequence& sequence : batch_.sequences()) {
+    Request& request = *sequence.request;
+    if (request.state == RequestState::kFinished) continue;
+    finish_request(request, FinishReason::kError, status);
+  }
+  auto is_finished = [](Request* request) { return request->state == RequestState::kFinished; };
+  running_.erase(std::remove_if(running_.begin(), running_.end(), is_finished), running_.end());
+  waiting_.erase(std::remove_if(waiting_.begin(), waiting_.end(), is_finished), waiting_.end());
+}
+
+}  // namespace fastserve

@@ -1,0 +1,211 @@
+// The hosts' side of requests and events: submit, cancel, status, poll, wait, step.
+#include <algorithm>
+
+#include "base/format.h"
+#include "engine/engine.h"
+
+namespace fastserve {
+namespace {
+
+Status stale_or_invalid(bool is_own, const char* what) {
+  if (is_own) return Status(StatusCode::kStale, format("this ", what, " has ended"));
+  return Status(StatusCode::kInvalidArgument, format("not a ", what, " of this engine"));
+}
+
+uint64_t elapsed_us(int64_t from_ns, int64_t to_ns) {
+  return to_ns > from_ns && from_ns != 0 ? static_cast<uint64_t>(to_ns - from_ns) / 1000 : 0;
+}
+
+// Everything a steady decode step would otherwise have to allocate.
+void reserve_request(Request& request, const EngineOptions& options) {
+  const size_t total = static_cast<size_t>(request.kv_tokens_max()) + 1;
+  request.tokens.reserve(total);
+  request.tokens = request.parameters.prompt;
+  request.tokens.reserve(total);
+  constexpr size_t kTextBytesPerToken = 16;
+  constexpr size_t kHeldBytes = 1024;
+  const size_t events = std::min<size_t>(options.max_pending_events, total) + 1;
+  for (OutputBuffer* buffer : {&request.pending, &request.delivered}) {
+    buffer->token_ids.reserve(events);
+    buffer->text.reserve(events * kTextBytesPerToken);
+    if (request.parameters.report_logprobs) buffer->logprobs.reserve(events);
+    buffer->top_logprobs.reserve(events * request.parameters.logprob_count);
+  }
+  request.held_text.reserve(kHeldBytes);
+}
+
+}  // namespace
+
+Result<uint64_t> Engine::submit(std::shared_ptr<LoadedModel> model, RequestParameters parameters) {
+  if (model->memory != memory_) {
+    return Status::from_literal(StatusCode::kInvalidArgument, "the model was loaded by another engine");
+  }
+  auto request = std::make_shared<Request>();
+  request->model = std::move(model);
+  request->parameters = std::move(parameters);
+  const LoadedModel& target = *request->model;
+  const auto prompt = static_cast<int64_t>(request->parameters.prompt.size());
+  if (prompt > target.context_tokens) {
+    return Status(StatusCode::kContextTooLong,
+                  format("the prompt has ", prompt, " tokens, the context holds ", target.context_tokens));
+  }
+  const int32_t vocabulary = target.def->shape().vocabulary_size;
+  for (size_t i = 0; i < request->parameters.prompt.size(); ++i) {
+    const int32_t id = request->parameters.prompt[i];
+    if (id < 0 || id >= vocabulary) {
+      return Status(StatusCode::kInvalidArgument,
+                    format("token id ", id, " at index ", i, " is outside the vocabulary of ", vocabulary));
+    }
+  }
+  if (!target.kv.can_ever_admit(request->kv_tokens_max(), static_cast<int32_t>(options_.max_batch_tokens))) {
+    return Status(StatusCode::kBudgetTooSmall, format("the request needs KV for ", request->kv_tokens_max(),
+                                                      " tokens, more than the KV pool holds"));
+  }
+  request->decoder = StreamDecoder(target.tokenizer.get(), true);
+  reserve_request(*request, options_);
+  const std::lock_guard lock(mutex_);
+  if (is_draining_) return Status::from_literal(StatusCode::kShutdown, "the engine is shutting down");
+  request->submitted_ns = clock_.now_ns();
+  const uint64_t id = requests_.insert(request);
+  if (id == 0) {
+    return Status(StatusCode::kQueueFull, format("the engine has its ", options_.max_queued_requests, " requests"));
+  }
+  request->id = id;
+  incoming_.push_back(request.get());
+  ++requests_alive_;
+  ++metrics_.submitted;
+  work_.notify_all();
+  return id;
+}
+
+Status Engine::cancel(uint64_t number) {
+  const std::lock_guard lock(mutex_);
+  Request* request = requests_.find(number);
+  if (request == nullptr) return stale_or_invalid(requests_.is_own(number), "request");
+  if (request->state == RequestState::kFinished) return stale_or_invalid(true, "request");
+  request->cancel_requested.store(true, std::memory_order_relaxed);
+  attention_.fetch_add(1);
+  work_.notify_all();
+  return {};
+}
+
+Result<RequestInfo> Engine::request_info(uint64_t number) {
+  const std::lock_guard lock(mutex_);
+  const Request* request = requests_.find(number);
+  if (request == nullptr) return stale_or_invalid(requests_.is_own(number), "request");
+  RequestInfo info;
+  info.state = request->state;
+  info.prompt_count = static_cast<uint32_t>(request->prompt_count());
+  info.prefilled_count = request->prefilled_count;
+  info.generated_count = request->generated_count;
+  info.finish_reason = request->finish_reason;
+  return info;
+}
+
+// Payloads of the previous poll are free again; requests and tickets that have told everything end.
+void Engine::recycle_delivered() {
+  for (const uint64_t number : delivered_) {
+    if (Request* request = requests_.find(number); request != nullptr) {
+      request->delivered.clear();
+      if (request->finish_delivered) requests_.erase(number);
+    }
+  }
+  delivered_.clear();
+  delivered_failures_.clear();
+}
+
+size_t Engine::poll(size_t capacity, Deliver deliver, void* context) {
+  const std::lock_guard poll_lock(poll_mutex_);
+  const std::lock_guard lock(mutex_);
+  recycle_delivered();
+  size_t count = 0;
+  bool was_paused = false;
+  // Each number now in the ring is looked at once: what stays pending goes to the ring's end.
+  for (size_t turns = events_->size(); turns > 0 && count < capacity; --turns) {
+    const uint64_t number = events_->pop();
+    if (Request* request = requests_.find(number); request != nullptr) {
+      request->in_ready_list = false;
+      was_paused = was_paused || request->pending.token_ids.size() >= options_.max_pending_events;
+      if (deliver_request(*request, capacity, count, deliver, context)) mark_ready(*request);
+    } else if (Ticket* ticket = tickets_.find(number); ticket != nullptr) {
+      ticket->in_ready_list = false;
+      deliver_ticket(*ticket, count, deliver, context);
+    }
+  }
+  if (was_paused) {
+    attention_.fetch_add(1);
+    work_.notify_all();
+  }
+  return count;
+}
+
+// Delivers what a request has, within capacity. True when something stays pending.
+bool Engine::deliver_request(Request& request, size_t capacity, size_t& count, Deliver deliver, void* context) {
+  EngineEvent event;
+  event.number = request.id;
+  event.user_data = request.parameters.user_data;
+  event.prompt_count = static_cast<uint32_t>(request.prompt_count());
+  event.generated_count = request.generated_count;
+  event.queue_us = elapsed_us(request.submitted_ns, request.first_row_ns);
+  event.first_token_us = elapsed_us(request.submitted_ns, request.first_token_ns);
+  delivered_.push_back(request.id);
+  if (!request.pending.empty()) {
+    std::swap(request.pending, request.delivered);
+    event.type = request.parameters.kind == RequestKind::kScore ? EventType::kScore : EventType::kTokens;
+    event.output = &request.delivered;
+    event.top_logprob_count = request.parameters.logprob_count;
+    deliver(context, count++, event);
+  }
+  if (request.state != RequestState::kFinished) return false;
+  if (count == capacity) return true;
+  event.type = EventType::kFinished;
+  event.output = nullptr;
+  event.finish_reason = request.finish_reason;
+  if (!request.finish_status.ok()) event.status = &request.finish_status;
+  event.total_us = elapsed_us(request.submitted_ns, request.finished_ns);
+  deliver(context, count++, event);
+  request.finish_delivered = true;
+  return false;
+}
+
+Status Engine::wait(uint64_t timeout_us) {
+  if (options_.mode == EngineMode::kPumped) {
+    return Status::from_literal(StatusCode::kWrongMode, "a pumped engine has nothing to wait for: call step");
+  }
+  std::unique_lock lock(mutex_);
+  const bool settled = events_->wait(lock, timeout_us, [&] { return is_stopped_; });
+  if (events_->size() > 0) return {};
+  if (is_stopped_) return Status::from_literal(StatusCode::kShutdown, "the engine has shut down");
+  (void)settled;
+  return Status::from_literal(StatusCode::kTimeout, "no event within the time given");
+}
+
+Status Engine::step(uint64_t max_us, bool* more) {
+  if (options_.mode != EngineMode::kPumped) {
+    return Status::from_literal(StatusCode::kWrongMode, "the engine has its own thread: step is for pumped mode");
+  }
+  {
+    const std::lock_guard lock(mutex_);
+    if (is_stopping_) return Status::from_literal(StatusCode::kShutdown, "the engine has shut down");
+    if (is_stepping_) return Status::from_literal(StatusCode::kWrongState, "another thread is inside step");
+    is_stepping_ = true;
+  }
+  const int64_t deadline_ns = clock_.now_ns() + static_cast<int64_t>(std::min(max_us, kWaitMaxUs)) * 1000;
+  bool has_more = false;
+  const Status status = guarded([&] {
+    do {
+      const Progress progress = iterate(deadline_ns);
+      const bool loading = advance_loads(progress == Progress::kOutOfTime ? 0 : deadline_ns);
+      has_more = progress != Progress::kIdle || loading;
+    } while (has_more && clock_.now_ns() < deadline_ns);
+    return Status();
+  });
+  const std::lock_guard lock(mutex_);
+  if (!status.ok()) fail_step(status);
+  is_stepping_ = false;
+  settled_.notify_all();
+  if (more != nullptr) *more = has_more || !status.ok();
+  return {};
+}
+
+}  // namespace fastserve

@@ -1,0 +1,110 @@
+// What becomes of logits: tokens for generating requests, log-probabilities for scored ones.
+#include <algorithm>
+#include <cmath>
+
+#include "engine/engine.h"
+#include "engine/generation.h"
+
+namespace fastserve {
+namespace {
+
+std::span<const float> logits_row(const LoadedModel& model, size_t chunk_row) {
+  const Rows logits = model.workspace.logits(model.workspace.logit_row_capacity());
+  return {logits.row(static_cast<int64_t>(chunk_row)), static_cast<size_t>(logits.cols)};
+}
+
+}  // namespace
+
+void Engine::process_logits() {
+  const std::span<const LogitRow> rows = runner_.chunk();
+  // A chunk mixes both kinds of requests; each row is handled by its own.
+  for (SamplerScratch& scratch : scratch_) {
+    const Status reserved = scratch.reserve(batch_.model()->def->shape().vocabulary_size);
+    if (!reserved.ok()) throw std::bad_alloc();  // caught at the loop's border: the step fails, the engine goes on
+  }
+  sample_rows(rows);
+  const std::lock_guard lock(mutex_);
+  for (size_t i = 0; i < rows.size(); ++i) {
+    Request& request = *rows[i].request;
+    if (request.state == RequestState::kFinished) continue;
+    const Drawn& drawn = drawn_[i];
+    FinishReason reason = FinishReason::kNone;
+    const Status accepted = guarded([&] {
+      if (!drawn.status.ok()) return drawn.status;
+      if (request.parameters.kind == RequestKind::kScore) {
+        OutputBuffer& out = request.pending;
+        if (rows[i].position == 0) {  // nothing precedes the first token
+          out.token_ids.push_back(request.tokens[0]);
+          out.logprobs.push_back(0.0f);
+        }
+        out.token_ids.push_back(drawn.result.token_id);
+        out.logprobs.push_back(drawn.result.logprob);
+        if (request.parameters.full_logits) {
+          const std::span<const float> logits = logits_row(*request.model, i);
+          out.logit_row_size = logits.size();
+          out.logits.insert(out.logits.end(), logits.begin(), logits.end());
+        }
+      } else {
+        reason = accept_token(request, drawn.result, drawn.top);
+        if (request.first_token_ns == 0) request.first_token_ns = clock_.now_ns();
+        request.generated_count = static_cast<uint32_t>(request.generated());
+      }
+      return Status();
+    });
+    if (!accepted.ok()) {
+      finish_request(request, FinishReason::kError, accepted);
+    } else if (reason != FinishReason::kNone) {
+      finish_request(request, reason, {});
+    } else {
+      mark_ready(request);
+    }
+  }
+}
+
+// Draws or scores every row of a chunk, rows shared among threads; results in drawn_.
+void Engine::sample_rows(std::span<const LogitRow> rows) {
+  const LoadedModel& model = *batch_.model();
+  auto one_row = [&](size_t i, SamplerScratch& scratch) {
+    Drawn& drawn = drawn_[i];
+    drawn.status = {};
+    drawn.top.clear();
+    const Request& request = *rows[i].request;
+    const std::span<const float> logits = logits_row(model, i);
+    if (request.parameters.kind == RequestKind::kScore) {
+      const int32_t next = request.tokens[static_cast<size_t>(rows[i].position) + 1];
+      drawn.result = {next, log_probability(logits, next)};
+      if (std::isnan(drawn.result.logprob)) {
+        drawn.status = Status::from_literal(StatusCode::kInternal, "the model computed logits that are not numbers");
+      }
+      return;
+    }
+    const Sampler sampler(request.parameters.sampling);
+    Result<SampleResult> result =
+        sampler.sample(logits, banned_tokens(request), static_cast<uint64_t>(request.generated()),
+                       request.parameters.report_logprobs, scratch);
+    if (!result.ok()) {
+      drawn.status = result.status();
+      return;
+    }
+    drawn.result = *result;
+    const auto count = static_cast<int32_t>(request.parameters.logprob_count);
+    if (count > 0) top_log_probabilities(logits, count, scratch, drawn.top);
+  };
+  auto guarded_row = [&](size_t i, SamplerScratch& scratch) {
+    Status status = guarded([&] {
+      one_row(i, scratch);
+      return Status();
+    });
+    if (!status.ok()) drawn_[i].status = std::move(status);
+  };
+  if (rows.size() == 1) {
+    guarded_row(0, scratch_[0]);
+    return;
+  }
+  executor_->run([&](uint32_t part, uint32_t part_count) {
+    const Range range = split_range(static_cast<int64_t>(rows.size()), part, part_count);
+    for (int64_t i = range.begin; i < range.end; ++i) guarded_row(static_cast<size_t>(i), scratch_[part]);
+  });
+}
+
+}  // namespace fastserve

@@ -1,0 +1,30 @@
+// What a host decides when it creates an engine, checked and with defaults filled in.
+#pragma once
+#include <cstdint>
+
+#include "base/log.h"
+#include "kernels/kernel_api.h"
+
+namespace fastserve {
+
+enum class EngineMode : uint32_t { kThreaded = 0, kPumped = 1 };
+
+struct EngineOptions {
+  EngineMode mode = EngineMode::kThreaded;
+  uint32_t thread_count = 0;  // 0: what affinity and cgroup allow
+  bool reference_kernels = false;
+  kernels::KvType kv_type = kernels::KvType::kF16;
+  uint32_t context_tokens = 0;  // 0: the model's own, at most kContextDefaultMax
+  uint32_t max_sequences = 64;
+  uint32_t max_batch_tokens = 512;
+  uint32_t prefill_chunk_tokens = 512;
+  uint32_t max_queued_requests = 1024;
+  uint32_t max_pending_events = 256;
+  uint64_t memory_budget_bytes = 0;
+  uint64_t kv_bytes = 0;
+  LogSink log;
+
+  static constexpr uint32_t kContextDefaultMax = 8192;
+};
+
+}  // namespace fastserve
