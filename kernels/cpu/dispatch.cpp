@@ -49,6 +49,9 @@ void override_matmul(MatmulFn* entries, MatmulFn (*lookup)(PackedLayout), const 
 KernelTable make_avx2(const KernelTable& base) {
   KernelTable t = base;
   t.name = "avx2";
+  t.quantize_q8 = avx2::quantize_q8;
+  override_matmul(t.matmul_q8, avx2::matmul_q8, t.matmul_q8_name, t.name);
+  override_matmul(t.matmul_f32, avx2::matmul_f32, nullptr, nullptr);
   t.rms_norm = avx2::rms_norm;
   t.rms_norm_quantize = avx2::rms_norm_quantize;
   t.layer_norm = avx2::layer_norm;
@@ -65,6 +68,7 @@ KernelTable make_avx512(const KernelTable& base) {
   KernelTable t = base;
   t.name = "avx512";
   t.quantize_q8 = avx512::quantize_q8;
+  override_matmul(t.matmul_f32, avx512::matmul_f32, nullptr, nullptr);
   t.rms_norm = avx512::rms_norm;
   t.rms_norm_quantize = avx512::rms_norm_quantize;
   t.layer_norm = avx512::layer_norm;
@@ -83,6 +87,13 @@ KernelTable make_avx512_vnni(const KernelTable& base) {
   override_matmul(t.matmul_q8, avx512::matmul_q8_vnni, t.matmul_q8_name, t.name);
   return t;
 }
+
+KernelTable make_avx512_bf16(const KernelTable& base) {
+  KernelTable t = base;
+  t.name = "avx512_bf16";
+  override_matmul(t.matmul_f32, avx512::matmul_bf16, nullptr, nullptr);
+  return t;
+}
 #endif
 
 // All tables this processor runs, best first.
@@ -99,6 +110,7 @@ struct Tables {
     if (f.avx2 && f.fma && f.f16c) built[n] = make_avx2(built[n - 1]), ++n;
     if (f.avx512) built[n] = make_avx512(built[n - 1]), ++n;
     if (f.avx512_vnni) built[n] = make_avx512_vnni(built[n - 1]), ++n;
+    if (f.avx512_vnni && f.avx512_bf16) built[n] = make_avx512_bf16(built[n - 1]), ++n;
 #else
     (void)f;
 #endif

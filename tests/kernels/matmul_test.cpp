@@ -185,9 +185,9 @@ TEST_P(MatmulTest, CloseToTheDequantisedProduct) {
       for (const bool int8 : {false, true}) {
         if (int8 && !is_quantised(type)) continue;
         const auto out = multiply_all({table, int8}, w.matrix(), input);
-        // Rounding an activation to int8 moves it by <= amax/254, to bf16 by <= 2^-9 of itself.
+        // Rounding an activation to int8 moves it by <= amax/254, to bf16 by <= 2^-8 of itself.
         const bool reference = table == &kernels::reference_cpu_table();
-        const double relative = type == DType::kBF16 && !reference ? 1.0 / 400 : 2e-6;
+        const double relative = type == DType::kBF16 && !reference ? 1.0 / 255 : 2e-6;
         for (int64_t i = 0; i < input.m; ++i) {
           for (int64_t row = 0; row < shape.rows; ++row) {
             const float* x = input.floats.data() + i * shape.cols;

@@ -6,7 +6,7 @@
 namespace fastserve::kernels::avx2 {
 
 void gated(const GatedArgs* args) { gated_rows(*args); }
-void gated_quantize(const GatedQuantizeArgs* args) { gated_quantize_rows(*args, reference::quantize_q8); }
+void gated_quantize(const GatedQuantizeArgs* args) { gated_quantize_rows(*args, quantize_q8); }
 void add(const AddArgs* args) { add_all(*args); }
 
 }  // namespace fastserve::kernels::avx2

@@ -6,7 +6,7 @@
 namespace fastserve::kernels::avx2 {
 
 void rms_norm(const RmsNormArgs* args) { rms_norm_rows(*args); }
-void rms_norm_quantize(const RmsNormQuantizeArgs* args) { rms_norm_quantize_rows(*args, reference::quantize_q8); }
+void rms_norm_quantize(const RmsNormQuantizeArgs* args) { rms_norm_quantize_rows(*args, quantize_q8); }
 void layer_norm(const LayerNormArgs* args) { layer_norm_rows(*args); }
 
 }  // namespace fastserve::kernels::avx2
