@@ -121,6 +121,16 @@ TEST_P(KvAppendKernel, RoundsEdgeCasesAsTheTypesDo) {
       EXPECT_EQ(std::signbit(cache.key(0, 0, d)), std::signbit(edges[d]));
     }
   }
+  for (KvType type : {KvType::kF32, KvType::kF16, KvType::kBF16}) {
+    const KvLayer layer = make_layer(type, 1, 16, 16);
+    uint32_t bits[16];
+    for (uint32_t i = 0; i < 16; ++i) bits[i] = 0x7f800001u + (i << 12) + (i % 2 << 31);  // NaN of every payload
+    float nans[16];
+    std::memcpy(nans, bits, sizeof nans);
+    PagedCache cache(layer, 1);
+    append(table(), layer, cache.view(0, 1, 0), nans, nans, 0, 1);
+    for (int32_t d = 0; d < 16; ++d) EXPECT_TRUE(std::isnan(cache.key(0, 0, d)) && std::isnan(cache.value(0, 0, d)));
+  }
   // A vector that int8 cannot hold stays visibly broken instead of turning into plausible numbers.
   for (float bad : {NAN, INFINITY}) {
     const KvLayer layer = make_layer(KvType::kQ8, 1, 16, 16);

@@ -12,8 +12,10 @@ namespace fastserve::kernels {
 namespace {
 
 constexpr int kLanes = 16;
-constexpr int kVecRegisters = 2;
 constexpr int kAttentionRows = 4;  // (row, head) pairs that share a pass over keys; bounded by registers
+// Register tiles of attention for that many pairs.
+constexpr int key_blocks_at_once(int pairs) { return pairs == 1 ? 4 : pairs == 2 ? 2 : 1; }
+constexpr int value_vectors_at_once(int pairs) { return pairs == 1 ? 4 : pairs == 2 ? 2 : 1; }
 
 struct Vec {
   __m256 lo, hi;
@@ -144,6 +146,19 @@ inline Vec load_kv_first(const uint8_t* p, int n) {
 inline void store_f16(uint16_t* p, Vec a) {
   _mm_storeu_si128(reinterpret_cast<__m128i*>(p), _mm256_cvtps_ph(a.lo, _MM_FROUND_TO_NEAREST_INT));
   _mm_storeu_si128(reinterpret_cast<__m128i*>(p + 8), _mm256_cvtps_ph(a.hi, _MM_FROUND_TO_NEAREST_INT));
+}
+// Nearest even, NaN kept, as float_to_bf16; in the low half of each 32 bits.
+inline __m256i bf16_half(__m256 a) {
+  const __m256i bits = _mm256_castps_si256(a);
+  const __m256i odd = _mm256_and_si256(_mm256_srli_epi32(bits, 16), _mm256_set1_epi32(1));
+  const __m256i rounded = _mm256_add_epi32(bits, _mm256_add_epi32(odd, _mm256_set1_epi32(0x7fff)));
+  const __m256i quiet = _mm256_or_si256(bits, _mm256_set1_epi32(0x400000));
+  const __m256i nan = _mm256_castps_si256(_mm256_cmp_ps(a, a, _CMP_UNORD_Q));
+  return _mm256_srli_epi32(_mm256_blendv_epi8(rounded, quiet, nan), 16);
+}
+inline void store_bf16(uint16_t* p, Vec a) {
+  const __m256i words = _mm256_packus_epi32(bf16_half(a.lo), bf16_half(a.hi));
+  _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), _mm256_permute4x64_epi64(words, 0xd8));
 }
 // |a| <= 127.5
 inline void store_int8(int8_t* p, Vec a) {

@@ -11,8 +11,10 @@ namespace fastserve::kernels {
 namespace {
 
 constexpr int kLanes = 16;
-constexpr int kVecRegisters = 1;
 constexpr int kAttentionRows = 8;  // (row, head) pairs that share a pass over keys; bounded by registers
+// Register tiles of attention for that many pairs, as measured on Zen 4.
+constexpr int key_blocks_at_once(int pairs) { return pairs == 1 ? 8 : pairs <= 4 ? 4 : 1; }
+constexpr int value_vectors_at_once(int pairs) { return pairs <= 4 ? 4 : pairs <= 6 ? 2 : 1; }
 
 struct Vec {
   __m512 v;
@@ -113,6 +115,15 @@ inline Vec load_kv_first(const uint8_t* p, int n) {
 
 inline void store_f16(uint16_t* p, Vec a) {
   _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), _mm512_cvtps_ph(a.v, _MM_FROUND_TO_NEAREST_INT));
+}
+// Nearest even, NaN kept, as float_to_bf16.
+inline void store_bf16(uint16_t* p, Vec a) {
+  const __m512i bits = _mm512_castps_si512(a.v);
+  const __m512i odd = _mm512_and_si512(_mm512_srli_epi32(bits, 16), _mm512_set1_epi32(1));
+  const __m512i rounded = _mm512_add_epi32(bits, _mm512_add_epi32(odd, _mm512_set1_epi32(0x7fff)));
+  const __m512i quiet = _mm512_or_si512(bits, _mm512_set1_epi32(0x400000));
+  const __m512i kept = _mm512_mask_blend_epi32(_mm512_cmp_ps_mask(a.v, a.v, _CMP_UNORD_Q), rounded, quiet);
+  _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), _mm512_cvtepi32_epi16(_mm512_srli_epi32(kept, 16)));
 }
 // |a| <= 127.5
 inline void store_int8(int8_t* p, Vec a) {

@@ -14,8 +14,8 @@ namespace fastserve::kernels {
 namespace {
 
 constexpr int32_t kBlock = kKvBlockTokens;
-constexpr int32_t kTilePairs = 64;  // pairs that walk over the runs together, so that a run's K and V stay in L2
-constexpr int32_t kTileVecsMax = 4;
+constexpr int32_t kTilePairs = 64;   // pairs that walk over the runs together, so that a run's K and V stay in L2
+constexpr int32_t kTileVecsMax = 4;  // value_vectors_at_once is at most this
 
 struct Pair {
   const float* q;
@@ -75,7 +75,7 @@ inline void score_blocks(Run<R>& run, const Source& source, int32_t block) {
 
 template <KvType type, int R>
 inline void score_run(Run<R>& run, const Source& source) {
-  constexpr int B = R * kVecRegisters > 8 ? 1 : 8 / (R * kVecRegisters);
+  constexpr int B = key_blocks_at_once(R);
   const int32_t end = (run.all.end + kBlock - 1) / kBlock;
   int32_t block = run.all.begin / kBlock;
   for (; block + B <= end; block += B) score_blocks<type, R, B>(run, source, block);
@@ -200,8 +200,7 @@ inline void value_tile(Run<R>& run, const Source& source, int32_t dim, int lanes
 
 template <KvType type, int R>
 inline void value_run(Run<R>& run, const Source& source) {
-  constexpr int kFit = 16 / (R * kVecRegisters * kVecRegisters);  // accumulators that leave registers for the rest
-  constexpr int T = kFit > kTileVecsMax ? kTileVecsMax : kFit < 1 ? 1 : kFit;
+  constexpr int T = value_vectors_at_once(R);
   const int32_t value_dim = source.args->layer->value_dim;
   int32_t dim = 0;
   for (; dim + T * kLanes <= value_dim; dim += T * kLanes) value_tile<type, R, T>(run, source, dim, kLanes);

@@ -26,10 +26,8 @@ inline void put_vec(Vec x, uint8_t* head, int64_t first, int64_t step, int count
     store_f16(values, x);
     put(reinterpret_cast<uint16_t*>(head) + first, values, count, step);
   } else if constexpr (type == KvType::kBF16) {
-    float wide[kLanes];
-    store(wide, x);
     uint16_t values[kLanes];
-    for (int i = 0; i < kLanes; ++i) values[i] = float_to_bf16(wide[i]);
+    store_bf16(values, x);
     put(reinterpret_cast<uint16_t*>(head) + first, values, count, step);
   } else {
     int8_t values[kLanes];
