@@ -87,7 +87,7 @@ size_t gpt2_piece_end(std::string_view text, size_t position) {
   return cursor.position;
 }
 
-class Gpt2PreTokenizer final : public PreTokenizer {
+class Gpt2PreTokenizer final : public PatternPreTokenizer {
  public:
   Status split(std::string_view text, std::vector<size_t>& ends) const override {
     for (size_t position = 0; position < text.size();) {
@@ -99,7 +99,7 @@ class Gpt2PreTokenizer final : public PreTokenizer {
 };
 
 // Every number by itself first, then the pattern of GPT-2 over what lies between, where look-ahead sees no further.
-class SmollmPreTokenizer final : public PreTokenizer {
+class SmollmPreTokenizer final : public PatternPreTokenizer {
  public:
   Status split(std::string_view text, std::vector<size_t>& ends) const override {
     for (Cursor cursor(text, 0); !cursor.at_end();) {
@@ -122,7 +122,7 @@ class SmollmPreTokenizer final : public PreTokenizer {
 
 // (?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+
 // where Qwen 2 has \p{N}.
-class Llama3PreTokenizer final : public PreTokenizer {
+class Llama3PreTokenizer final : public PatternPreTokenizer {
  public:
   explicit Llama3PreTokenizer(int number_size_max) : number_size_max_(number_size_max) {}
 
@@ -208,6 +208,23 @@ std::unique_ptr<PreTokenizer> create_splitter(Pattern pattern) {
 }
 
 }  // namespace
+
+Status PatternPreTokenizer::apply(PieceList& list) const {
+  std::vector<TextRange> pieces;
+  std::vector<size_t> ends;
+  const std::string_view text = list.text.text;
+  for (const TextRange& piece : list.pieces) {
+    ends.clear();
+    FSV_TRY(split(text.substr(piece.start, piece.end - piece.start), ends));
+    size_t start = piece.start;
+    for (const size_t end : ends) {
+      pieces.push_back({start, piece.start + end});
+      start = piece.start + end;
+    }
+  }
+  list.pieces.swap(pieces);
+  return {};
+}
 
 Result<NamedPreTokenizer> create_pre_tokenizer(std::string_view name) {
   for (const KnownName& known : kKnownNames) {

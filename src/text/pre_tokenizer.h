@@ -1,4 +1,4 @@
-// Pre-tokenisers: how a text is cut into pieces before byte pair merging. Written by hand for the common patterns.
+// Pre-tokenisers: how a text is cut into pieces before a token model sees them.
 #pragma once
 #include <cstddef>
 #include <memory>
@@ -6,14 +6,23 @@
 #include <vector>
 
 #include "base/status.h"
+#include "text/aligned_text.h"
 
 namespace fastserve {
 
 class PreTokenizer {
  public:
   virtual ~PreTokenizer() = default;
-  // Appends the end of each piece of `text` (valid UTF-8); the pieces cover the text without gaps.
+  // Cuts each of the pieces further; may change the text.
+  virtual Status apply(PieceList& list) const = 0;
+};
+
+// One that looks at each piece by itself and covers it without gaps.
+class PatternPreTokenizer : public PreTokenizer {
+ public:
+  // Appends the end of each piece of `text` (valid UTF-8).
   virtual Status split(std::string_view text, std::vector<size_t>& ends) const = 0;
+  Status apply(PieceList& list) const final;
 };
 
 // What a pre-tokeniser's name stands for besides its pattern.

@@ -34,4 +34,11 @@ void SpecialTokens::insert(std::string_view text, int32_t id) {
   if (held < 0) held = id;
 }
 
+int32_t SpecialTokens::find_exact(std::string_view text) const {
+  if (text.empty()) return -1;
+  int32_t node = first_[static_cast<uint8_t>(text[0])];
+  for (size_t i = 1; i < text.size() && node >= 0; ++i) node = child_of(node, static_cast<uint8_t>(text[i]));
+  return node < 0 ? -1 : nodes_[static_cast<size_t>(node)].id;
+}
+
 }  // namespace fastserve

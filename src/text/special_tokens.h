@@ -12,6 +12,8 @@ class SpecialTokens {
   SpecialTokens();
   // Empty texts are left out; of equal texts the first id stays.
   void insert(std::string_view text, int32_t id);
+  // Id under exactly `text`, -1 if none.
+  int32_t find_exact(std::string_view text) const;
   bool empty() const { return nodes_.size() == 1; }
 
   struct Match {

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "base/status.h"
+#include "text/string_table.h"
 
 namespace fastserve {
 
@@ -21,6 +22,9 @@ struct TokenizerData {
   std::vector<std::string> merges;  // "left right"
   int32_t bos_id = -1, eos_id = -1, eot_id = -1, unknown_id = -1, padding_id = -1;
   bool add_bos = false, add_eos = false, add_space_prefix = true;
+  bool remove_extra_spaces = false;  // SentencePiece: runs of spaces count as one, none at the ends
+  std::string character_map;         // SentencePiece's compiled normalisation rules
+  bool lowercase = true;             // "bert"
 };
 
 enum TokenAttribute : uint32_t {
@@ -47,11 +51,16 @@ class Tokenizer {
   virtual ~Tokenizer() = default;
   virtual std::string_view name() const = 0;  // "gpt2/smollm"
   // Appends ids. Invalid UTF-8: kInvalidArgument with the byte offset.
-  virtual Status encode(std::string_view text, const EncodeOptions& options, std::vector<int32_t>& ids) const = 0;
+  Status encode(std::string_view text, const EncodeOptions& options, std::vector<int32_t>& ids) const {
+    return encode_ranges(text, options, ids, nullptr);
+  }
+  // The same, and for each id the bytes of `text` that it stands for (none for tokens that were added).
+  virtual Status encode_ranges(std::string_view text, const EncodeOptions& options, std::vector<int32_t>& ids,
+                               std::vector<TextRange>* ranges) const = 0;
 
-  int32_t vocabulary_size() const { return static_cast<int32_t>(token_bytes_.size()); }
+  int32_t vocabulary_size() const { return static_cast<int32_t>(attributes_.size()); }
   // The bytes a token stands for; control tokens: their name. `id` must be in range.
-  std::string_view token_bytes(int32_t id) const { return token_bytes_[static_cast<size_t>(id)]; }
+  std::string_view token_bytes(int32_t id) const { return (*token_bytes_)[static_cast<size_t>(id)]; }
   uint32_t attributes(int32_t id) const { return attributes_[static_cast<size_t>(id)]; }
   bool ends_generation(int32_t id) const { return (attributes(id) & kTokenEndOfGeneration) != 0; }
   std::span<const int32_t> end_of_generation_ids() const { return end_of_generation_ids_; }
@@ -63,7 +72,7 @@ class Tokenizer {
   bool strips_leading_space() const { return strips_leading_space_; }
 
  protected:
-  std::vector<std::string> token_bytes_;
+  std::shared_ptr<const StringTable> token_bytes_;
   std::vector<uint32_t> attributes_;
   std::vector<int32_t> end_of_generation_ids_;
   int32_t bos_id_ = -1, eos_id_ = -1;

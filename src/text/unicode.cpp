@@ -4,10 +4,9 @@
 #include <utf8proc.h>
 
 #include <algorithm>
-#include <cstdlib>
 #include <cstring>
 #include <iterator>
-#include <new>
+#include <vector>
 
 namespace fastserve::unicode {
 namespace {
@@ -125,22 +124,51 @@ bool is_ascii(std::string_view text) {
   return std::all_of(text.begin(), text.end(), [](char c) { return static_cast<uint8_t>(c) < 0x80; });
 }
 
+namespace {
+
+// Whether `c` may combine with, or be reordered among, what stands before it in some normal form: marks, the later
+// letters of Hangul syllables, half-width sound marks and letters.
+bool may_join_before(uint32_t c) {
+  if (c < 0x300) return false;
+  if ((c >= 0x1160 && c <= 0x11FF) || (c >= 0x3131 && c <= 0x318E) || (c >= 0xFF9E && c <= 0xFFDC)) return true;
+  return is_mark(category(c)) || utf8proc_get_property(static_cast<utf8proc_int32_t>(c))->combining_class != 0;
+}
+
+}  // namespace
+
+size_t normalisation_end(std::string_view text, size_t start) {
+  size_t position = start + read_valid(text.data() + start).size_bytes;
+  while (position < text.size()) {
+    const CodePoint c = read_valid(text.data() + position);
+    if (!may_join_before(c.value)) break;
+    position += c.size_bytes;
+  }
+  return position;
+}
+
 std::string normalise(std::string_view text, NormalForm form) {
   if (is_ascii(text)) return std::string(text);
   const bool compose = form == NormalForm::kNfc || form == NormalForm::kNfkc;
   const bool compatible = form == NormalForm::kNfkc || form == NormalForm::kNfkd;
-  const int options =
-      UTF8PROC_STABLE | (compose ? UTF8PROC_COMPOSE : UTF8PROC_DECOMPOSE) | (compatible ? UTF8PROC_COMPAT : 0);
-  utf8proc_uint8_t* mapped = nullptr;
-  const utf8proc_ssize_t size =
-      utf8proc_map(reinterpret_cast<const utf8proc_uint8_t*>(text.data()), static_cast<utf8proc_ssize_t>(text.size()),
-                   &mapped, static_cast<utf8proc_option_t>(options));
-  if (size < 0) {
-    if (size == UTF8PROC_ERROR_NOMEM) throw std::bad_alloc();
-    return std::string(text);
+  const auto options = static_cast<utf8proc_option_t>(
+      UTF8PROC_STABLE | (compose ? UTF8PROC_COMPOSE : UTF8PROC_DECOMPOSE) | (compatible ? UTF8PROC_COMPAT : 0));
+  std::vector<utf8proc_int32_t> points;
+  const auto decompose = [&] {
+    return utf8proc_decompose(reinterpret_cast<const utf8proc_uint8_t*>(text.data()),
+                              static_cast<utf8proc_ssize_t>(text.size()), points.data(),
+                              static_cast<utf8proc_ssize_t>(points.size()), options);
+  };
+  points.resize(text.size());
+  utf8proc_ssize_t count = decompose();
+  if (count > static_cast<utf8proc_ssize_t>(points.size())) {
+    points.resize(static_cast<size_t>(count));
+    count = decompose();
   }
-  std::string out(reinterpret_cast<const char*>(mapped), static_cast<size_t>(size));
-  std::free(mapped);
+  if (count >= 0) count = utf8proc_normalize_utf32(points.data(), count, options);
+  if (count < 0) return std::string(text);  // only of text that is not UTF-8
+  std::string out;
+  out.reserve(text.size());
+  for (utf8proc_ssize_t i = 0; i < count; ++i) append_utf8(static_cast<uint32_t>(points[static_cast<size_t>(i)]), out);
   return out;
 }
 

@@ -78,6 +78,8 @@ void append_utf8(uint32_t code_point, std::string& out);
 enum class NormalForm { kNfc, kNfd, kNfkc, kNfkd };
 // `text` must be valid UTF-8; NUL is kept.
 std::string normalise(std::string_view text, NormalForm form);
+// End of the shortest stretch from `start` that normalises by itself, whatever the form.
+size_t normalisation_end(std::string_view text, size_t start);
 bool is_ascii(std::string_view text);
 
 }  // namespace fastserve::unicode

@@ -1,12 +1,14 @@
 #!/usr/bin/env python3
-"""Goldens of the tokenizers, by Hugging Face `tokenizers` (0.23.3) over tokenizer/corpus.txt.
+"""Goldens of the tokenizers over tokenizer/corpus.txt, by Hugging Face `tokenizers` (0.23.3) and SentencePiece.
 
-Usage: make_tokenizer.py <folder with the models of `./dev models`>; needs tokenizers and gguf.
+Usage: make_tokenizer.py <folder with the models of `./dev models`>; needs tokenizers, gguf,
+transformers, torch, accelerate, sentencepiece and protobuf.
 A golden file has one line for each line of the corpus: the number of ids and their FNV-1a hash (of 32-bit little-endian
 words). splits_* hash the ends of the pieces, in bytes.
 """
 import json
 import pathlib
+import re
 import sys
 
 import gguf
@@ -113,6 +115,57 @@ def tiny(lines):
         write(f"tiny_{name}.txt", encode_all(tokenizer, lines))
 
 
+def sentencepiece_processor(field):
+    """SentencePiece itself, over a model put together again from the GGUF file's arrays."""
+    import sentencepiece
+    from sentencepiece import sentencepiece_model_pb2
+
+    model = sentencepiece_model_pb2.ModelProto()
+    for token, score, kind in zip(field("tokens"), field("scores"), field("token_type")):
+        piece = model.pieces.add()
+        piece.piece = token.replace(" ", "\u2581") if kind == gguf.TokenType.USER_DEFINED else token
+        piece.score = score
+        piece.type = 2 if token == "<unk>" else kind
+    model.trainer_spec.model_type = 2  # BPE
+    model.trainer_spec.byte_fallback = True
+    for name in ("unk", "bos", "eos", "pad"):
+        key = {"unk": "unknown", "pad": "padding"}.get(name, name) + "_token_id"
+        setattr(model.trainer_spec, name + "_id", field(key))
+    model.normalizer_spec.name = "identity"
+    model.normalizer_spec.add_dummy_prefix = False
+    model.normalizer_spec.remove_extra_whitespaces = False
+    return sentencepiece.SentencePieceProcessor(model_proto=model.SerializeToString())
+
+
+def gemma(folder, lines):
+    """Gemma 3 by SentencePiece; transformers' conversion of the GGUF file must agree.
+
+    The two differ on runs of more than 31 spaces alone, which the conversion merges instead of matching.
+    """
+    from transformers import AutoTokenizer
+
+    name = "gemma-3-270m-q4_k_m.gguf"
+    field = gguf_fields(folder / name)
+    processor = sentencepiece_processor(field)
+    control = sorted((t for t, kind in zip(field("tokens"), field("token_type")) if kind == gguf.TokenType.CONTROL),
+                     key=len, reverse=True)
+    pattern = re.compile("(" + "|".join(map(re.escape, control)) + ")")
+
+    def encode_special(line):
+        ids = []
+        for i, part in enumerate(pattern.split(line)):
+            ids += [processor.piece_to_id(part)] if i % 2 else processor.encode(part)
+        return ids
+
+    converted = AutoTokenizer.from_pretrained(folder, gguf_file=name).backend_tokenizer
+    for special, encode in ((True, encode_special), (False, processor.encode)):
+        converted.encode_special_tokens = not special
+        for line in lines:
+            same = encode(line) == converted.encode(line, add_special_tokens=False).ids
+            assert same or " " * 32 in line, line
+        write("gemma3_special.txt" if special else "gemma3.txt", [digest(encode(line)) for line in lines])
+
+
 def main():
     folder = pathlib.Path(sys.argv[1])
     OUT.mkdir(exist_ok=True)
@@ -121,6 +174,7 @@ def main():
     smollm2(folder, lines)
     splits(lines)
     tiny(lines)
+    gemma(folder, lines)
 
 
 if __name__ == "__main__":

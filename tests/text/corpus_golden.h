@@ -10,6 +10,8 @@
 #include <string_view>
 #include <vector>
 
+#include "base/format.h"
+
 namespace fastserve {
 
 inline std::vector<std::string> read_lines(const std::string& path) {
@@ -24,9 +26,7 @@ inline std::vector<std::string> read_lines(const std::string& path) {
   return lines;
 }
 
-inline std::string golden_path(const std::string& name) {
-  return std::string(FASTSERVE_TEST_DATA) + "/tokenizer/" + name;
-}
+inline std::string golden_path(const std::string& name) { return format(FASTSERVE_TEST_DATA, "/tokenizer/", name); }
 inline std::vector<std::string> corpus() { return read_lines(golden_path("corpus.txt")); }
 
 inline std::string digest_bytes(std::string_view bytes, size_t count) {

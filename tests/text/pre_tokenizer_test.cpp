@@ -12,13 +12,14 @@ namespace {
 std::vector<std::string> pieces(std::string_view name, const std::string& text) {
   auto created = create_pre_tokenizer(name);
   EXPECT_TRUE(created.ok()) << created.status().message();
-  std::vector<size_t> ends;
-  EXPECT_TRUE(created->splitter->split(text, ends).ok());
+  PieceList list{AlignedText::from(text, 0, false), {{0, text.size()}}};
+  EXPECT_TRUE(created->splitter->apply(list).ok());
   std::vector<std::string> out;
   size_t start = 0;
-  for (const size_t end : ends) {
-    out.push_back(text.substr(start, end - start));
-    start = end;
+  for (const TextRange& piece : list.pieces) {
+    EXPECT_EQ(piece.start, start);
+    out.push_back(text.substr(piece.start, piece.end - piece.start));
+    start = piece.end;
   }
   EXPECT_EQ(start, text.size());
   return out;

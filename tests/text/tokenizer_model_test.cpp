@@ -20,11 +20,11 @@ std::unique_ptr<ModelSource> open_model(const std::string& name) {
   return source.ok() ? source.take() : nullptr;
 }
 
-class SmollmTokenizerModel : public testing::Test {
+class LoadedTokenizer : public testing::Test {
  protected:
-  void SetUp() override {
-    source_ = open_model("smollm2-135m-instruct-q4_1.gguf");
-    if (source_ == nullptr) GTEST_SKIP() << "no SmolLM2 in " << FASTSERVE_MODEL_DIR << " (run ./dev models)";
+  void load(const std::string& name) {
+    source_ = open_model(name);
+    if (source_ == nullptr) GTEST_SKIP() << "no " << name << " in " << FASTSERVE_MODEL_DIR << " (run ./dev models)";
     auto loaded = load_tokenizer(*source_);
     ASSERT_TRUE(loaded.ok()) << loaded.status().message();
     tokenizer_ = loaded.take();
@@ -38,6 +38,16 @@ class SmollmTokenizerModel : public testing::Test {
 
   std::unique_ptr<ModelSource> source_;
   std::unique_ptr<Tokenizer> tokenizer_;
+};
+
+class SmollmTokenizerModel : public LoadedTokenizer {
+ protected:
+  void SetUp() override { load("smollm2-135m-instruct-q4_1.gguf"); }
+};
+
+class GemmaTokenizerModel : public LoadedTokenizer {
+ protected:
+  void SetUp() override { load("gemma-3-270m-q4_k_m.gguf"); }
 };
 
 TEST_F(SmollmTokenizerModel, IdsOverCorpus) {
@@ -121,6 +131,23 @@ TEST_F(SmollmTokenizerModel, ChatTemplateIsChatMl) {
   ids.clear();
   ASSERT_TRUE(encode_spans(*tokenizer_, *spans, ids).ok());
   EXPECT_EQ(ids, encode(spans_to_text(*spans), {.parse_special = true}));
+}
+
+TEST_F(GemmaTokenizerModel, IdsOverCorpus) {
+  expect_golden("gemma3.txt", corpus(), [&](const std::string& line) { return digest(encode(line)); });
+}
+
+TEST_F(GemmaTokenizerModel, IdsOverCorpusWithSpecialTokens) {
+  expect_golden("gemma3_special.txt", corpus(),
+                [&](const std::string& line) { return digest(encode(line, {.parse_special = true})); });
+}
+
+TEST_F(GemmaTokenizerModel, CorpusComesBack) {
+  for (const std::string& line : corpus()) {
+    std::string expected = line;  // U+2581 is this vocabulary's space
+    for (size_t at; (at = expected.find("\xE2\x96\x81")) != std::string::npos;) expected.replace(at, 3, " ");
+    EXPECT_EQ(decode(*tokenizer_, encode(line), true), expected);
+  }
 }
 
 }  // namespace

@@ -1,0 +1,36 @@
+// BPE with a table of merges, over bytes (GPT-2 and its kin) or over characters.
+#pragma once
+#include <array>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "base/status.h"
+#include "text/merge_table.h"
+#include "text/token_model.h"
+
+namespace fastserve {
+
+struct BpeOptions {
+  bool byte_level = false;     // symbols are bytes; texts of the vocabulary are the bytes themselves
+  bool ignore_merges = false;  // a piece that is a token as it stands is taken without merging
+  // Of characters that the vocabulary lacks:
+  bool byte_fallback = false;                 // take the tokens <0x00> ... instead, if all of them are there
+  int32_t unknown_id = -1;                    // else this; -1: drop them
+  bool fuse_unknown = false;                  // one unknown token for neighbours
+  std::string continuing_prefix, end_suffix;  // written before all symbols but the first, after the last one
+  std::array<int32_t, 256> byte_ids;          // tokens of single bytes, -1: none
+  BpeOptions() { byte_ids.fill(-1); }
+};
+
+// kCorrupt names a merge ("left right") whose parts or result are no tokens: not in `all`, an index of every token.
+// Merges with tokens that text may not become (in `all`, not in the vocabulary's index) are left out.
+Result<std::unique_ptr<TokenModel>> create_bpe_model(std::shared_ptr<const Vocabulary> vocabulary,
+                                                     const TokenIndex& all, const std::vector<std::string>& merges,
+                                                     BpeOptions options);
+
+// Cuts "left right" at its space; false when it is not two parts.
+bool split_merge(std::string_view merge, std::string_view& left, std::string_view& right);
+
+}  // namespace fastserve

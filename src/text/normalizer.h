@@ -1,0 +1,27 @@
+// Normalisers: what happens to a text before it is cut into pieces.
+#pragma once
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/status.h"
+#include "text/aligned_text.h"
+#include "text/unicode.h"
+
+namespace fastserve {
+
+class Normalizer {
+ public:
+  virtual ~Normalizer() = default;
+  // `begins_text`: the stretch is where the caller's text begins.
+  virtual Status apply(AlignedText& text, bool begins_text) const = 0;
+};
+
+std::unique_ptr<Normalizer> create_form_normalizer(unicode::NormalForm form);
+std::unique_ptr<Normalizer> create_replace_normalizer(std::string from, std::string to);
+// Puts `prefix` before a stretch that is not empty.
+std::unique_ptr<Normalizer> create_prepend_normalizer(std::string prefix);
+std::unique_ptr<Normalizer> create_sequence_normalizer(std::vector<std::unique_ptr<Normalizer>> steps);
+
+}  // namespace fastserve
