@@ -46,7 +46,7 @@ dev_sanitize() {
     run_ctest "$preset" '^fast$'
 }
 
-# ./dev fuzz [target...]: each target for FASTSERVE_FUZZ_SECONDS (60), from its seeds in tests/fuzz/seeds/<target>.
+# ./dev fuzz [target...]: each target for FASTSERVE_FUZZ_SECONDS (60), from its seeds in tests/fuzz/seeds/<target without _fuzz>.
 dev_fuzz() {
   local seconds=${FASTSERVE_FUZZ_SECONDS:-60} name source
   mkdir -p "$BUILD_DIR"
@@ -62,7 +62,7 @@ dev_fuzz() {
 fuzz_one() {
   local name=$1 seconds=$2 corpus=$BUILD_DIR/fuzz/corpus/$1 seeds=()
   mkdir -p "$corpus"
-  [ -d "tests/fuzz/seeds/$name" ] && seeds=("tests/fuzz/seeds/$name")
+  [ -d "tests/fuzz/seeds/${name%_fuzz}" ] && seeds=("tests/fuzz/seeds/${name%_fuzz}")
   say "fuzzing $name for $seconds s"
   "$BUILD_DIR/fuzz/fuzz/$name" -max_total_time="$seconds" -rss_limit_mb=2048 -timeout=10 -print_final_stats=1 \
     -artifact_prefix="$BUILD_DIR/fuzz/$name-" "$corpus" "${seeds[@]}" >"$BUILD_DIR/fuzz/$name.log" 2>&1 || {
