@@ -55,6 +55,9 @@ class ModelSource {
   // Reads bytes of a tensor's data. Range checked. Threads may read at once.
   virtual Status read_tensor(const TensorInfo& tensor, uint64_t offset_bytes, void* destination, size_t size_bytes) = 0;
   virtual uint64_t file_bytes() const = 0;
+  // A file that lies beside the weights of a folder ("tokenizer.json"), whole. kNotFound where there is none, and in
+  // formats that are a single file.
+  virtual Result<std::string> read_side_file(std::string_view name) const;
 
   // Typed look-ups. `get_*` fail with the key's name when it is missing or of another type; `*_or` fall back only
   // when it is missing.
@@ -69,7 +72,8 @@ class ModelSource {
 
 // Reads a GGUF v2/v3 header and checks every count, offset and length against the file before use.
 Result<std::unique_ptr<ModelSource>> open_gguf(std::unique_ptr<os::File> file);
-// Opens whatever lies at `path` (now: a GGUF file), by its content.
+// Opens whatever lies at `path`: a GGUF file, any part of a split one, or a Hugging Face folder with safetensors, which
+// then looks as its GGUF conversion would (see hf_folder.h).
 Result<std::unique_ptr<ModelSource>> open_model_source(std::string_view path);
 
 }  // namespace fastserve

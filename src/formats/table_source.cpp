@@ -129,6 +129,10 @@ std::vector<std::string_view> TableSource::keys() const {
   return keys;
 }
 
+Result<std::string> ModelSource::read_side_file(std::string_view name) const {
+  return Status(StatusCode::kNotFound, fastserve::format("there is no file ", quoted_name(name), " with this model"));
+}
+
 Result<uint64_t> ModelSource::get_uint(std::string_view key) const {
   const MetaValue* value = find(key);
   return value == nullptr ? missing_key(key) : as_uint(key, *value);
