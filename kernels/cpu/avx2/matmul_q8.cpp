@@ -3,21 +3,22 @@
 #include "kernels/cpu/activation_tile.h"
 #include "kernels/cpu/avx2/bytes64.h"
 #include "kernels/cpu/cpu_kernels.h"
+#include "kernels/cpu/inlining.h"
 
 namespace fastserve::kernels {
 namespace {
 
-inline __m256i load_four(const int8_t* a) {
+FASTSERVE_INLINE __m256i load_four(const int8_t* a) {
   int32_t four;
   memcpy(&four, a, sizeof four);
   return _mm256_set1_epi32(four);
 }
 
-inline __m256i widen(__m256i sums) { return _mm256_madd_epi16(sums, _mm256_set1_epi16(1)); }
+FASTSERVE_INLINE __m256i widen(__m256i sums) { return _mm256_madd_epi16(sums, _mm256_set1_epi16(1)); }
 
 // sums += the four columns of vector t for 8 rows, as 16-bit pairs.
 template <typename V>
-inline __m256i pair_products(__m256i q, __m256i a) {
+FASTSERVE_INLINE __m256i pair_products(__m256i q, __m256i a) {
   if constexpr (V::kQuantMax <= 63) {
     return _mm256_maddubs_epi16(q, a);
   } else {
@@ -33,7 +34,7 @@ constexpr int summable() {
 }
 
 template <typename V>
-inline Vec dot_block(const typename V::Block& w, const ActivationTile& tile, int at, Vec acc) {
+FASTSERVE_INLINE Vec dot_block(const typename V::Block& w, const ActivationTile& tile, int at, Vec acc) {
   constexpr int kRun = summable<V>();
   constexpr bool kCorrects = V::kOffset != 0 && V::kQuantMax <= 63;
   const int8_t* a = tile.values + at * kActivationBlock;

@@ -18,8 +18,8 @@ struct PairsBF16 {
     }
   }
   template <int kRows, int kPanels>
-  static void dot(const uint8_t* panels, int64_t panel_bytes, int64_t step_begin, int steps, const uint32_t* tile,
-                  float* acc) {
+  static FASTSERVE_APART void dot(const uint8_t* panels, int64_t panel_bytes, int64_t step_begin, int steps,
+                                  const uint32_t* tile, float* acc) {
     Sums<kRows, kPanels> sums;
     sums.load_from(acc, step_begin == 0);
     for (int s = 0; s < steps; ++s) {

@@ -1,6 +1,7 @@
 // One K-block of any quantised layout as eight vectors of unsigned bytes (vector t, lane [row][j] = q[4t+j][row]) and
 // its scales as floats. In terms of Bytes and Vec: include after bytes64.h of an instruction set.
 #pragma once
+#include "kernels/cpu/inlining.h"
 #include "kernels/packed_layout.h"
 
 namespace fastserve::kernels {
@@ -13,9 +14,9 @@ struct BlockVectors {
   Vec min[kParts];  // only of layouts with a minimum
 };
 
-inline __m128i load_16(const uint8_t* p) { return _mm_load_si128(reinterpret_cast<const __m128i*>(p)); }
+FASTSERVE_INLINE __m128i load_16(const uint8_t* p) { return _mm_load_si128(reinterpret_cast<const __m128i*>(p)); }
 
-inline void read_nibbles(const uint8_t* quants, Bytes* q) {
+FASTSERVE_INLINE void read_nibbles(const uint8_t* quants, Bytes* q) {
   for (int s = 0; s < 4; ++s) {
     const Bytes x = load_bytes(quants + 64 * s);
     q[s] = and_bytes(x, 15);
@@ -23,7 +24,7 @@ inline void read_nibbles(const uint8_t* quants, Bytes* q) {
   }
 }
 
-inline void read_pairs(const uint8_t* quants, Bytes* q) {
+FASTSERVE_INLINE void read_pairs(const uint8_t* quants, Bytes* q) {
   for (int v = 0; v < 2; ++v) {
     const Bytes x = load_bytes(quants + 64 * v);
     q[4 * v] = and_bytes(x, 3);
@@ -35,7 +36,7 @@ inline void read_pairs(const uint8_t* quants, Bytes* q) {
 
 // Bit t of each byte becomes bit kBit of vector t.
 template <int kBit>
-inline void add_ones(const uint8_t* ones, Bytes* q) {
+FASTSERVE_INLINE void add_ones(const uint8_t* ones, Bytes* q) {
   const Bytes x = load_bytes(ones);
   q[0] = merge_bits(q[0], move_bits<0, kBit>(x), 1 << kBit);
   q[1] = merge_bits(q[1], move_bits<1, kBit>(x), 1 << kBit);
@@ -47,7 +48,7 @@ inline void add_ones(const uint8_t* ones, Bytes* q) {
   q[7] = merge_bits(q[7], move_bits<7, kBit>(x), 1 << kBit);
 }
 
-inline void add_high_pairs(const uint8_t* pairs, Bytes* q) {
+FASTSERVE_INLINE void add_high_pairs(const uint8_t* pairs, Bytes* q) {
   for (int v = 0; v < 2; ++v) {
     const Bytes x = load_bytes(pairs + 64 * v);
     q[4 * v] = merge_bits(q[4 * v], move_bits<0, 4>(x), 0x30);
@@ -67,7 +68,7 @@ struct Vectors {
   static constexpr int kQuantMax = kOffset == 128 ? 255 : (1 << (kShape.low_bits + kShape.high_bits)) - 1;
   using Block = BlockVectors<kParts>;
 
-  static inline void read_quants(const uint8_t* panel, const uint8_t* quants, Bytes* q) {
+  static FASTSERVE_INLINE void read_quants(const uint8_t* panel, const uint8_t* quants, Bytes* q) {
     if constexpr (kShape.low_bits == 8) {
       for (int t = 0; t < 8; ++t) q[t] = load_bytes(quants + 64 * t);
     } else if constexpr (kShape.low_bits == 4) {
@@ -83,7 +84,7 @@ struct Vectors {
     }
   }
 
-  static inline void read_scales(const uint8_t* group, int sub, Vec* scale, Vec* min) {
+  static FASTSERVE_INLINE void read_scales(const uint8_t* group, int sub, Vec* scale, Vec* min) {
     const uint8_t* small = group + 64;
     if constexpr (kLayout == PackedLayout::kQ8 || kLayout == PackedLayout::kQ4 || kLayout == PackedLayout::kQ5) {
       scale[0] = halves_to_floats(group + 32 * sub);
@@ -110,7 +111,7 @@ struct Vectors {
   }
 
   // K-block `block` of a panel.
-  static inline void read(const uint8_t* panel, int64_t block, Block* out) {
+  static FASTSERVE_INLINE void read(const uint8_t* panel, int64_t block, Block* out) {
     const uint8_t* group = panel + kShape.header_bytes + block / kShape.group_blocks * kShape.group_bytes;
     const int sub = static_cast<int>(block % kShape.group_blocks);
     read_quants(panel, group + kShape.quants_offset + sub * kShape.block_bytes, out->q);

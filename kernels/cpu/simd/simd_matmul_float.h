@@ -6,6 +6,7 @@
 #pragma once
 #include <cstring>
 
+#include "kernels/cpu/inlining.h"
 #include "kernels/cpu/simd/quant_vectors.h"
 #include "kernels/cpu/simd/store_tile.h"
 
@@ -24,7 +25,7 @@ struct FloatWorkspace {
   int64_t tile_row = -1, tile_step = -1;
 };
 
-inline float word_as_float(const uint32_t* word) {
+FASTSERVE_INLINE float word_as_float(const uint32_t* word) {
   float value;
   memcpy(&value, word, sizeof value);
   return value;
@@ -33,12 +34,12 @@ inline float word_as_float(const uint32_t* word) {
 template <int kRows, int kPanels>
 struct Sums {
   Vec v[kPanels][kRows];
-  void load_from(const float* memory, bool fresh) {
+  FASTSERVE_INLINE void load_from(const float* memory, bool fresh) {
     for (int p = 0; p < kPanels; ++p) {
       for (int i = 0; i < kRows; ++i) v[p][i] = fresh ? zero() : load(memory + (p * kRows + i) * kPanelRows);
     }
   }
-  void store_to(float* memory) const {
+  FASTSERVE_INLINE void store_to(float* memory) const {
     for (int p = 0; p < kPanels; ++p) {
       for (int i = 0; i < kRows; ++i) store(memory + (p * kRows + i) * kPanelRows, v[p][i]);
     }
@@ -53,8 +54,8 @@ struct FloatColumns {
     memcpy(words, source, static_cast<size_t>(cols) * sizeof(float));
   }
   template <int kRows, int kPanels>
-  static void dot(const uint8_t* panels, int64_t panel_bytes, int64_t step_begin, int steps, const uint32_t* tile,
-                  float* acc) {
+  static FASTSERVE_APART void dot(const uint8_t* panels, int64_t panel_bytes, int64_t step_begin, int steps,
+                                  const uint32_t* tile, float* acc) {
     Sums<kRows, kPanels> sums;
     sums.load_from(acc, step_begin == 0);
     for (int k = 0; k < steps; ++k) {
@@ -70,15 +71,17 @@ struct FloatColumns {
 };
 
 struct ColumnF32 {
-  static Vec column(const uint8_t* panel, int64_t k) {
+  static FASTSERVE_INLINE Vec column(const uint8_t* panel, int64_t k) {
     return load(reinterpret_cast<const float*>(panel) + k * kPanelRows);
   }
 };
 struct ColumnF16 {
-  static Vec column(const uint8_t* panel, int64_t k) { return halves_to_floats(panel + k * kPanelRows * 2); }
+  static FASTSERVE_INLINE Vec column(const uint8_t* panel, int64_t k) {
+    return halves_to_floats(panel + k * kPanelRows * 2);
+  }
 };
 struct ColumnBF16 {
-  static Vec column(const uint8_t* panel, int64_t k) {
+  static FASTSERVE_INLINE Vec column(const uint8_t* panel, int64_t k) {
     const uint8_t* pair = panel + k / 2 * kPanelRows * 4;
     return k % 2 == 0 ? low_bf16(pair) : high_bf16(pair);
   }
@@ -86,7 +89,7 @@ struct ColumnBF16 {
 
 // Quantised weights as floats, exactly as dequantize_row gives them: one K-block, columns[32][16].
 template <typename V>
-void dequantize_block(const uint8_t* panel, int64_t block, float* columns) {
+FASTSERVE_APART void dequantize_block(const uint8_t* panel, int64_t block, float* columns) {
   typename V::Block b;
   V::read(panel, block, &b);
   for (int t = 0; t < 8; ++t) {
@@ -108,8 +111,8 @@ struct QuantisedColumns {
     memcpy(words, source, static_cast<size_t>(cols) * sizeof(float));
   }
   template <int kRows, int kPanels>
-  static void dot(const uint8_t* panels, int64_t panel_bytes, int64_t step_begin, int steps, const uint32_t* tile,
-                  float* acc) {
+  static FASTSERVE_APART void dot(const uint8_t* panels, int64_t panel_bytes, int64_t step_begin, int steps,
+                                  const uint32_t* tile, float* acc) {
     Sums<kRows, kPanels> sums;
     sums.load_from(acc, step_begin == 0);
     alignas(64) float columns[kPanels][kActivationBlock * kPanelRows];

@@ -5,6 +5,7 @@
 // rows, whose float sums stay in registers along K. m only decides how many rows share an unpacking: bits never change.
 #pragma once
 #include "kernels/cpu/activation_tile.h"
+#include "kernels/cpu/inlining.h"
 #include "kernels/cpu/simd/quant_vectors.h"
 #include "kernels/cpu/simd/store_tile.h"
 
@@ -16,22 +17,28 @@ constexpr int kPanelsPerGroup = 16;  // panels that meet one tile before the nex
 // kRows activation rows against kPanels neighbouring panels, K-blocks [block_begin, block_begin + blocks).
 // acc_memory: [panel][row][16 lanes], read unless block_begin is 0, and written.
 template <typename V, int kRows, int kPanels>
-void dot_tile(const uint8_t* panel, int64_t panel_bytes, int64_t block_begin, int blocks, const ActivationTile& tile,
-              float* acc_memory) {
+FASTSERVE_APART void dot_tile(const uint8_t* panel, int64_t panel_bytes, int64_t block_begin, int blocks,
+                              const ActivationTile& tile, float* acc_memory) {
   Vec acc[kPanels][kRows];
+  FASTSERVE_UNROLL
   for (int p = 0; p < kPanels; ++p) {
+    FASTSERVE_UNROLL
     for (int i = 0; i < kRows; ++i) {
       acc[p][i] = block_begin == 0 ? zero() : load(acc_memory + (p * kRows + i) * kPanelRows);
     }
   }
   for (int b = 0; b < blocks; ++b) {
+    FASTSERVE_UNROLL
     for (int p = 0; p < kPanels; ++p) {
       typename V::Block w;
       V::read(panel + p * panel_bytes, block_begin + b, &w);
+      FASTSERVE_UNROLL
       for (int i = 0; i < kRows; ++i) acc[p][i] = dot_block<V>(w, tile, b * kRows + i, acc[p][i]);
     }
   }
+  FASTSERVE_UNROLL
   for (int p = 0; p < kPanels; ++p) {
+    FASTSERVE_UNROLL
     for (int i = 0; i < kRows; ++i) store(acc_memory + (p * kRows + i) * kPanelRows, acc[p][i]);
   }
 }
