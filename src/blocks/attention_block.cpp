@@ -9,7 +9,7 @@ namespace {
 using kernels::Epilogue;
 
 void project_qkv(const ForwardPass& pass, const AttentionConfig& config, const AttentionWeights& weights,
-                 const ops::RmsNormSpec& norm, const Rows& hidden, const Rows& qkv) {
+                 const ops::NormSpec& norm, const Rows& hidden, const Rows& qkv) {
   const ops::InputScratch& scratch = pass.workspace->input();
   if (weights.qkv.present()) {
     ops::matmul_normed(*pass.device, hidden, norm, scratch,
@@ -42,7 +42,7 @@ void norm_and_rotate(const ForwardPass& pass, const AttentionConfig& config, con
 }  // namespace
 
 void attention_block(const ForwardPass& pass, int32_t layer, const AttentionConfig& config,
-                     const AttentionWeights& weights, const ops::RmsNormSpec& norm, bool add_to_hidden) {
+                     const AttentionWeights& weights, const ops::NormSpec& norm, bool add_to_hidden) {
   const Device& device = *pass.device;
   const Workspace& workspace = *pass.workspace;
   const int64_t rows = pass.batch.row_count;

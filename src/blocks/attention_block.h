@@ -36,6 +36,6 @@ struct AttentionConfig {
 // hidden += out(attention(norm(hidden))) with add_to_hidden. Without, the block's output is left in
 // workspace.residual for the caller to normalise and add (families with post-norms).
 void attention_block(const ForwardPass& pass, int32_t layer, const AttentionConfig& config,
-                     const AttentionWeights& weights, const ops::RmsNormSpec& norm, bool add_to_hidden);
+                     const AttentionWeights& weights, const ops::NormSpec& norm, bool add_to_hidden);
 
 }  // namespace fastserve

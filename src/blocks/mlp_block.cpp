@@ -5,8 +5,8 @@ namespace fastserve {
 
 using kernels::Epilogue;
 
-void mlp_block(const ForwardPass& pass, const MlpConfig& config, const MlpWeights& weights,
-               const ops::RmsNormSpec& norm, bool add_to_hidden) {
+void mlp_block(const ForwardPass& pass, const MlpConfig& config, const MlpWeights& weights, const ops::NormSpec& norm,
+               bool add_to_hidden) {
   const Device& device = *pass.device;
   const Workspace& workspace = *pass.workspace;
   const int64_t rows = pass.batch.row_count;

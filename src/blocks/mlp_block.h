@@ -18,7 +18,7 @@ struct MlpConfig {
 
 // hidden += down(activation(gate(norm(hidden))) * up(norm(hidden))) with add_to_hidden; without, the block's output is
 // left in workspace.residual for the caller to normalise and add.
-void mlp_block(const ForwardPass& pass, const MlpConfig& config, const MlpWeights& weights,
-               const ops::RmsNormSpec& norm, bool add_to_hidden);
+void mlp_block(const ForwardPass& pass, const MlpConfig& config, const MlpWeights& weights, const ops::NormSpec& norm,
+               bool add_to_hidden);
 
 }  // namespace fastserve

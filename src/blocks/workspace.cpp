@@ -27,6 +27,15 @@ void Workspace::carve(Workspace& w, const WorkspaceShape& shape, Place&& place) 
   place(w.input_.values, input_rows * blocks * kernels::kActivationBlock);
   place(w.input_.scales, input_rows * blocks);
   place(w.input_.sums, input_rows * blocks);
+  if (shape.expert_count > 0) {
+    place(w.moe_.normed, rows * shape.hidden);
+    place(w.moe_.gathered, rows * shape.hidden);
+    place(w.moe_.logits, rows * shape.expert_count);
+    place(w.moe_.chosen, rows * shape.experts_used);
+    place(w.moe_.weights, rows * shape.experts_used);
+    place(w.moe_.rows, rows);
+    place(w.moe_.row_weights, rows);
+  }
   for (int64_t set = 0; set < shape.rope_set_count; ++set) {
     place(w.cosines_[set], rows * shape.rope_pairs);
     place(w.sines_[set], rows * shape.rope_pairs);

@@ -18,6 +18,19 @@ struct WorkspaceShape {
   int64_t vocabulary = 0;
   int64_t rope_pairs = 0;      // of one set of angles
   int64_t rope_set_count = 1;  // distinct inv_freq
+  int64_t expert_count = 0;    // of routed feed-forward blocks
+  int64_t experts_used = 0;    // of each row
+};
+
+// Room for routing rows to experts.
+struct MoeScratch {
+  float* normed = nullptr;       // [rows][hidden]
+  float* gathered = nullptr;     // [rows][hidden]
+  float* logits = nullptr;       // [rows][expert_count]
+  int32_t* chosen = nullptr;     // [rows][experts_used]
+  float* weights = nullptr;      // [rows][experts_used]
+  int32_t* rows = nullptr;       // [rows]
+  float* row_weights = nullptr;  // [rows]
 };
 
 class Workspace {
@@ -43,6 +56,7 @@ class Workspace {
   Rows selected(int64_t count) const { return {selected_, shape_.hidden, count, shape_.hidden}; }
   Rows logits(int64_t count) const { return {logits_, shape_.vocabulary, count, shape_.vocabulary}; }
   const ops::InputScratch& input() const { return input_; }
+  const MoeScratch& moe() const { return moe_; }
   float* cosines(int set) const { return cosines_[set]; }
   float* sines(int set) const { return sines_[set]; }
 
@@ -57,6 +71,7 @@ class Workspace {
   float *selected_ = nullptr, *logits_ = nullptr;
   float *cosines_[kRopeSetsMax] = {}, *sines_[kRopeSetsMax] = {};
   ops::InputScratch input_;
+  MoeScratch moe_;
 };
 
 }  // namespace fastserve

@@ -24,7 +24,7 @@ uint64_t aligned(uint64_t size_bytes) {
 uint64_t loaded_bytes(const TensorSpec& spec, const TensorInfo& tensor) {
   if (spec.role == TensorRole::kVector) return aligned(static_cast<uint64_t>(spec.rows) * sizeof(float));
   const PackedLayout layout = packed_layout_for(static_cast<DType>(tensor.type));
-  return aligned(static_cast<uint64_t>(packed_bytes(layout, spec.rows, spec.cols)));
+  return aligned(static_cast<uint64_t>(packed_bytes(layout, spec.rows, spec.cols) * spec.stack));
 }
 
 }  // namespace
@@ -86,14 +86,16 @@ void LoadJob::cut_chunks() {
     if (tensor == nullptr) continue;
     total += tensor->size_bytes;
     if (spec.role == TensorRole::kVector) {
-      chunks_.push_back({tensor, &spec, 0, 0});
+      chunks_.push_back({tensor, &spec, 0, 0, 0});
       continue;
     }
     const int64_t panel_bytes = row_bytes(static_cast<DType>(tensor->type), spec.cols) * kernels::kPanelRows;
     const int64_t step = std::max<int64_t>(1, kChunkBytes / std::max<int64_t>(panel_bytes, 1));
     const int64_t panels = packed_panel_count(spec.rows);
-    for (int64_t begin = 0; begin < panels; begin += step) {
-      chunks_.push_back({tensor, &spec, begin, std::min(begin + step, panels)});
+    for (int64_t stack = 0; stack < spec.stack; ++stack) {
+      for (int64_t begin = 0; begin < panels; begin += step) {
+        chunks_.push_back({tensor, &spec, stack, begin, std::min(begin + step, panels)});
+      }
     }
   }
   bytes_total_.store(total, std::memory_order_relaxed);
@@ -146,9 +148,10 @@ Status LoadJob::load_panels(const Chunk& chunk) {
   const int64_t row_begin = chunk.panel_begin * kernels::kPanelRows;
   const int64_t row_end = std::min(chunk.panel_end * kernels::kPanelRows, matrix.rows);
   std::vector<uint8_t> raw(static_cast<size_t>((row_end - row_begin) * source_row_bytes));
-  FSV_TRY(
-      source_->read_tensor(*chunk.tensor, static_cast<uint64_t>(row_begin * source_row_bytes), raw.data(), raw.size()));
-  auto* packed = const_cast<uint8_t*>(matrix.data);
+  const int64_t source_row = chunk.stack * matrix.rows + row_begin;
+  FSV_TRY(source_->read_tensor(*chunk.tensor, static_cast<uint64_t>(source_row * source_row_bytes), raw.data(),
+                               raw.size()));
+  auto* packed = const_cast<uint8_t*>(matrix.data) + chunk.stack * packed_panel_count(matrix.rows) * matrix.panel_bytes;
   for (int64_t panel = chunk.panel_begin; panel < chunk.panel_end; ++panel) {
     const int64_t first = panel * kernels::kPanelRows;
     const int64_t count = std::min<int64_t>(kernels::kPanelRows, matrix.rows - first);
@@ -166,6 +169,7 @@ Status LoadJob::create_runtime() {
   model_->context_tokens =
       wanted != 0 ? static_cast<int32_t>(std::min<uint32_t>(wanted, 1U << 24))
                   : std::min(shape.context_tokens, static_cast<int32_t>(EngineOptions::kContextDefaultMax));
+  if (shape.context_is_hard) model_->context_tokens = std::min(model_->context_tokens, shape.context_tokens);
   const KvLayout layout{shape.kv_layers, options_.kv_type};
   const auto token_bytes = static_cast<uint64_t>(std::max<int64_t>(kv_token_bytes(layout), 1));
   const auto context = static_cast<uint64_t>(model_->context_tokens);

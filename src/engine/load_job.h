@@ -35,6 +35,7 @@ class LoadJob {
   struct Chunk {
     const TensorInfo* tensor = nullptr;  // null: the tokeniser
     const TensorSpec* spec = nullptr;
+    int64_t stack = 0;  // which matrix of a stacked tensor
     int64_t panel_begin = 0, panel_end = 0;
   };
   void cut_chunks();

@@ -63,7 +63,7 @@ Status check_tensor(const ModelSource& source, const TensorSpec& spec) {
   }
   const bool is_vector = spec.role == TensorRole::kVector;
   const int64_t cols = is_vector ? spec.rows : spec.cols;
-  const int64_t rows = is_vector ? 1 : spec.rows;
+  const int64_t rows = is_vector ? 1 : spec.rows * spec.stack;
   if (tensor->dimensions[0] != cols || tensor->element_count() != cols * rows) {
     return Status(StatusCode::kCorrupt,
                   format("tensor ", spec.name, " has shape ",

@@ -38,6 +38,11 @@ Result<std::string_view> Hyperparameters::text_or(std::string_view name, std::st
   return source_.string_or(key(name), fallback);
 }
 
+Result<kernels::RopeKind> rope_kind(const ModelSource& source, kernels::RopeKind gguf_kind) {
+  FSV_ASSIGN(const bool is_halves, source.bool_or("fastserve.rope_halves", gguf_kind == kernels::RopeKind::kHalves));
+  return is_halves ? kernels::RopeKind::kHalves : kernels::RopeKind::kAdjacent;
+}
+
 std::vector<float> rope_frequencies(float base, int32_t dims) {
   std::vector<float> frequencies(static_cast<size_t>(dims / 2));
   for (size_t i = 0; i < frequencies.size(); ++i) {
@@ -47,7 +52,7 @@ std::vector<float> rope_frequencies(float base, int32_t dims) {
   return frequencies;
 }
 
-void output_head(const ForwardPass& pass, const int32_t* rows, int32_t row_count, const ops::RmsNormSpec& norm,
+void output_head(const ForwardPass& pass, const int32_t* rows, int32_t row_count, const ops::NormSpec& norm,
                  const Weight& output) {
   const Rows hidden = pass.workspace->hidden(pass.batch.row_count);
   const Rows selected = pass.workspace->selected(row_count);

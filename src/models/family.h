@@ -12,7 +12,21 @@ namespace fastserve {
 
 // One line in registry.cpp for each family.
 using CreateFamily = Result<std::unique_ptr<ModelDef>> (*)(const ModelSource& source, std::string_view architecture);
+Result<std::unique_ptr<ModelDef>> create_gemma2(const ModelSource& source, std::string_view architecture);
+Result<std::unique_ptr<ModelDef>> create_gemma3(const ModelSource& source, std::string_view architecture);
+Result<std::unique_ptr<ModelDef>> create_gpt2(const ModelSource& source, std::string_view architecture);
 Result<std::unique_ptr<ModelDef>> create_llama(const ModelSource& source, std::string_view architecture);
+Result<std::unique_ptr<ModelDef>> create_phi3(const ModelSource& source, std::string_view architecture);
+Result<std::unique_ptr<ModelDef>> create_qwen2(const ModelSource& source, std::string_view architecture);
+Result<std::unique_ptr<ModelDef>> create_qwen3(const ModelSource& source, std::string_view architecture);
+
+// Makes a family's ModelDef and lets it read its configuration.
+template <typename Family>
+Result<std::unique_ptr<ModelDef>> configured(const ModelSource& source, std::string_view architecture) {
+  auto model = std::make_unique<Family>();
+  FSV_TRY(model->configure(source, architecture));
+  return std::unique_ptr<ModelDef>(std::move(model));
+}
 
 // Hyperparameters of "<architecture>.<name>" keys, range-checked: every value fits what follows from it without
 // overflow. The message names the key.
@@ -33,11 +47,14 @@ class Hyperparameters {
   std::string prefix_;
 };
 
+// GGUF's llama files permute q and k for rotation of adjacent pairs; sources that keep the original order say so.
+Result<kernels::RopeKind> rope_kind(const ModelSource& source, kernels::RopeKind gguf_kind);
+
 // 1 / base^(2i/dims), computed as transformers does (float power of a float base).
 std::vector<float> rope_frequencies(float base, int32_t dims);
 
 // logits = output(norm(hidden[rows])); `bias` may be absent.
-void output_head(const ForwardPass& pass, const int32_t* rows, int32_t row_count, const ops::RmsNormSpec& norm,
+void output_head(const ForwardPass& pass, const int32_t* rows, int32_t row_count, const ops::NormSpec& norm,
                  const Weight& output);
 
 // The tensor's columns of the vocabulary: the embedding decides the vocabulary's size.

@@ -24,6 +24,7 @@ struct TensorSpec {
   int64_t cols = 0;  // of a matrix
   Weight* weight = nullptr;
   bool required = true;
+  int64_t stack = 1;  // matrices of a 3-D tensor, one after the other; each is packed to whole panels
 };
 
 // What the engine must know of any model.
@@ -33,7 +34,8 @@ struct ModelShape {
   int32_t head_count = 0;
   int32_t kv_head_count = 0;
   int32_t vocabulary_size = 0;
-  int32_t context_tokens = 0;  // trained for
+  int32_t context_tokens = 0;    // trained for
+  bool context_is_hard = false;  // no position beyond context_tokens exists (learned positions)
   std::vector<KvLayerShape> kv_layers;
   WorkspaceShape workspace;
 };

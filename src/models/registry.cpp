@@ -10,7 +10,8 @@ struct FamilyEntry {
   CreateFamily create;
 };
 constexpr FamilyEntry kFamilies[] = {
-    {"llama", create_llama},
+    {"gemma2", create_gemma2}, {"gemma3", create_gemma3}, {"gpt2", create_gpt2},   {"llama", create_llama},
+    {"phi3", create_phi3},     {"qwen2", create_qwen2},   {"qwen3", create_qwen3}, {"qwen3moe", create_qwen3},
 };
 
 }  // namespace

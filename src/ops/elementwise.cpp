@@ -1,6 +1,8 @@
 // Gated activations, sums and embedding look-ups.
 #include "ops/elementwise.h"
 
+#include <cmath>
+
 #include "ops/parallel.h"
 
 namespace fastserve::ops {
@@ -26,6 +28,15 @@ void add(const Device& device, const Rows& accumulator, const Rows& addend) {
     for (int64_t row = begin; row < end; ++row) {
       const kernels::AddArgs args{accumulator.row(row), addend.row(row), accumulator.row(row), accumulator.cols};
       device.kernels->add(&args);
+    }
+  });
+}
+
+void softcap(const Device& device, const Rows& values, float cap) {
+  parallel_rows(device, values.count, values.count * values.cols * 8, [&](int64_t begin, int64_t end) {
+    for (int64_t row = begin; row < end; ++row) {
+      float* data = values.row(row);
+      for (int64_t col = 0; col < values.cols; ++col) data[col] = cap * std::tanh(data[col] / cap);
     }
   });
 }

@@ -9,6 +9,8 @@ namespace fastserve::ops {
 void gated(const Device& device, const Rows& gate, const Rows* up, kernels::Activation activation, const Rows& output);
 // accumulator += addend, row by row.
 void add(const Device& device, const Rows& accumulator, const Rows& addend);
+// values = cap * tanh(values / cap).
+void softcap(const Device& device, const Rows& values, float cap);
 // output[i] = table[row_ids[i]] * scale.
 void get_rows(const Device& device, const Weight& table, const int32_t* row_ids, float scale, const Rows& output);
 

@@ -89,10 +89,15 @@ void matmul(const Device& device, const Rows& input, const InputScratch& scratch
   run_matmuls(device, input, scratch, outputs);
 }
 
-void matmul_normed(const Device& device, const Rows& input, const RmsNormSpec& norm, const InputScratch& scratch,
+void matmul_normed(const Device& device, const Rows& input, const NormSpec& norm, const InputScratch& scratch,
                    MatmulOutputs outputs) {
   const InputForms forms = wanted_forms(device, outputs);
   const Rows normed{scratch.floats, input.cols, input.count, input.cols};
+  if (norm.bias != nullptr) {
+    layer_norm(device, input, *norm.weight, *norm.bias, norm.eps, normed);
+    matmul(device, normed, scratch, outputs);
+    return;
+  }
   if (!forms.quantized) {
     rms_norm(device, input, *norm.weight, norm.eps, norm.weight_offset, normed);
   } else {

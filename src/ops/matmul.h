@@ -28,13 +28,15 @@ using MatmulOutputs = std::initializer_list<MatmulOutput>;
 // The input is quantised once if any of the weights wants it so on this device.
 void matmul(const Device& device, const Rows& input, const InputScratch& scratch, MatmulOutputs outputs);
 
-struct RmsNormSpec {
+// An RMS norm, or with a bias a layer norm.
+struct NormSpec {
   const Weight* weight = nullptr;
   float eps = 0;
-  float weight_offset = 0;
+  float weight_offset = 0;  // of an RMS norm
+  const Weight* bias = nullptr;
 };
-// matmul of rms_norm(input).
-void matmul_normed(const Device& device, const Rows& input, const RmsNormSpec& norm, const InputScratch& scratch,
+// matmul of norm(input).
+void matmul_normed(const Device& device, const Rows& input, const NormSpec& norm, const InputScratch& scratch,
                    MatmulOutputs outputs);
 // matmul of activation(gate) * up.
 void matmul_gated(const Device& device, const Rows& gate, const Rows* up, kernels::Activation activation,

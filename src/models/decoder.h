@@ -1,0 +1,77 @@
+// Decoder: the forward pass that most families share. A family file reads its hyperparameters into DecoderConfig and
+// names what is special; everything here is driven by that.
+#pragma once
+#include <string>
+#include <vector>
+
+#include "blocks/attention_block.h"
+#include "blocks/mlp_block.h"
+#include "blocks/moe_block.h"
+#include "models/family.h"
+
+namespace fastserve {
+
+// One set of rotary angles, shared by layers.
+struct RopeSet {
+  float base = 10000.0f;
+  float position_scale = 1.0f;  // linear scaling: positions are multiplied by it
+  float magnitude = 1.0f;
+  std::vector<float> inv_freq;  // filled by Decoder::finish unless the family did
+};
+
+struct DecoderConfig {
+  AttentionConfig attention;         // of every layer, but for what `local` layers change
+  std::vector<bool> layer_is_local;  // empty: none
+  int32_t local_window = 0;
+  int local_rope_set = 0;
+  std::vector<RopeSet> rope_sets{1};
+  MlpConfig mlp;
+  MoeConfig moe;  // expert_count 0: dense
+  float norm_eps = 0;
+  float embedding_scale = 1.0f;
+  float final_softcap = 0;
+  bool has_post_norms = false;  // gemma: norm of each block's output before it is added
+  bool has_qk_norm = false;
+  bool has_qkv_bias = false;       // required; other families take biases where a file has them
+  bool has_fused_qkv = false;      // one matrix "attn_qkv"
+  bool has_fused_gate_up = false;  // "ffn_up" holds gate and up
+  bool has_rope_factors = false;   // "rope_freqs" divides the frequencies where present
+};
+
+// "rope.scaling.*": none, or linear.
+Status read_rope_scaling(const Hyperparameters& parameters, RopeSet& set);
+// "expert_*": how many, how many of them a row uses, how wide. Leaves a dense model alone.
+Status read_experts(const Hyperparameters& parameters, DecoderConfig& config);
+
+class Decoder : public ModelDef {
+ public:
+  std::vector<TensorSpec> tensors() override;
+  Status finish() override;
+  void embed(const ForwardPass& pass) const override;
+  void layer(const ForwardPass& pass, int32_t index) const override;
+  void head(const ForwardPass& pass, const int32_t* rows, int32_t row_count) const override;
+
+ protected:
+  struct Layer {
+    Weight attention_norm, mlp_norm, attention_post_norm, mlp_post_norm;
+    AttentionWeights attention;
+    MlpWeights mlp;
+    MoeWeights moe;
+  };
+  // The keys that nearly every family has: sizes, norm, rope base; then attention's derived values.
+  Status read_common(const ModelSource& source, std::string_view architecture);
+  // After config_ is complete: what the engine must know.
+  void describe_shape();
+
+  DecoderConfig config_;
+  std::vector<Layer> layers_;
+  Weight embedding_, output_norm_, output_, rope_factors_;
+
+ private:
+  void layer_tensors(std::vector<TensorSpec>& specs, Layer& layer, const std::string& prefix);
+  AttentionConfig layer_attention(int32_t index) const;
+  ops::NormSpec norm(const Weight& weight) const { return {&weight, config_.norm_eps, 0}; }
+  void add_post_norm(const ForwardPass& pass, const Weight& weight) const;
+};
+
+}  // namespace fastserve
