@@ -11,6 +11,8 @@
 namespace fastserve::kernels {
 namespace {
 
+constexpr int kVecRegisters = 2;  // ymm registers that hold 16 floats
+
 constexpr int kLanes = 16;
 constexpr int kVecRegisters = 2;  // of a Vec
 constexpr int kAttentionRows = 4;  // (row, head) pairs that share a pass over keys; bounded by registers

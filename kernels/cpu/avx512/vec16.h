@@ -10,6 +10,8 @@
 namespace fastserve::kernels {
 namespace {
 
+constexpr int kVecRegisters = 1;  // zmm registers that hold 16 floats
+
 constexpr int kLanes = 16;
 constexpr int kVecRegisters = 1;  // of a Vec
 constexpr int kAttentionRows = 8;  // (row, head) pairs that share a pass over keys; bounded by registers
