@@ -11,9 +11,9 @@ import sys
 
 from common import finish
 
+# std::terminate is not among them: compilers call it wherever something noexcept is inlined.
 FORBIDDEN = {
-    "ends the process": ["abort", "exit", "_exit", "_Exit", "quick_exit", "__assert_fail", "raise", "kill",
-                         "_ZSt9terminatev", "__clang_call_terminate", "_ZSt10unexpectedv"],
+    "ends the process": ["abort", "exit", "_exit", "_Exit", "quick_exit", "__assert_fail", "raise", "kill"],
     "prints": ["printf", "puts", "putchar", "perror", "stderr", "stdout", "_ZSt4cout", "_ZSt4cerr", "_ZSt4clog",
                "__printf_chk", "__fprintf_chk", "fprintf", "vfprintf"],
     "reads the environment": ["getenv", "secure_getenv", "environ"],
