@@ -14,7 +14,6 @@ namespace {
 constexpr int kVecRegisters = 2;  // ymm registers that hold 16 floats
 
 constexpr int kLanes = 16;
-constexpr int kVecRegisters = 2;   // of a Vec
 constexpr int kAttentionRows = 4;  // (row, head) pairs that share a pass over keys; bounded by registers
 // Register tiles of attention for that many pairs.
 constexpr int key_blocks_at_once(int pairs) { return pairs == 1 ? 4 : pairs == 2 ? 2 : 1; }

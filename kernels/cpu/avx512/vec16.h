@@ -13,7 +13,6 @@ namespace {
 constexpr int kVecRegisters = 1;  // zmm registers that hold 16 floats
 
 constexpr int kLanes = 16;
-constexpr int kVecRegisters = 1;   // of a Vec
 constexpr int kAttentionRows = 8;  // (row, head) pairs that share a pass over keys; bounded by registers
 // Register tiles of attention for that many pairs, as measured on Zen 4.
 constexpr int key_blocks_at_once(int pairs) { return pairs == 1 ? 8 : pairs <= 4 ? 4 : 1; }
