@@ -3,12 +3,14 @@
 #pragma once
 #include <memory>
 
+#include "base/heap.h"
 #include "base/status.h"
 #include "engine/engine.h"
 
 namespace fastserve::api {
 
 struct EngineObject {
+  HeapUser heap_user;  // first, so that it goes last
   std::shared_ptr<Engine> engine;
   ~EngineObject() { engine->shutdown(0); }
 };
