@@ -134,15 +134,13 @@ TEST_P(Invariance, PromptsTell) {
   EXPECT_FALSE(same_bits(host.generate_alone(changed, 8).logprobs, one.logprobs));
 }
 
-INSTANTIATE_TEST_SUITE_P(Types, Invariance,
-                         testing::Values(Case{kTinyF32, FSV_KERNELS_FAST, FSV_KV_F16},
-                                         Case{kTinyBf16, FSV_KERNELS_FAST, FSV_KV_F16},
-                                         Case{kTinyQ4_0, FSV_KERNELS_FAST, FSV_KV_F16},
-                                         Case{kTinyQ4_1, FSV_KERNELS_FAST, FSV_KV_F32},
-                                         Case{kTinyQ8_0, FSV_KERNELS_FAST, FSV_KV_F16},
-                                         Case{kTinyQ4_1, FSV_KERNELS_REFERENCE, FSV_KV_F32},
-                                         Case{kTinyF32, FSV_KERNELS_REFERENCE, FSV_KV_F16}),
-                         case_name);
+INSTANTIATE_TEST_SUITE_P(
+    Types, Invariance,
+    testing::Values(Case{kTinyF32, FSV_KERNELS_FAST, FSV_KV_F16}, Case{kTinyBf16, FSV_KERNELS_FAST, FSV_KV_F16},
+                    Case{kTinyQ4_0, FSV_KERNELS_FAST, FSV_KV_F16}, Case{kTinyQ4_1, FSV_KERNELS_FAST, FSV_KV_F32},
+                    Case{kTinyQ8_0, FSV_KERNELS_FAST, FSV_KV_F16}, Case{kTinyQ4_1, FSV_KERNELS_REFERENCE, FSV_KV_F32},
+                    Case{kTinyF32, FSV_KERNELS_REFERENCE, FSV_KV_F16}),
+    case_name);
 
 // A pumped engine may be stopped after any layer.
 TEST(InvarianceSteps, GrantsOfAnyLengthChangeNothing) {
