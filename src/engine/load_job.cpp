@@ -30,15 +30,15 @@ uint64_t loaded_bytes(const TensorSpec& spec, const TensorInfo& tensor) {
 }  // namespace
 
 Result<os::File::Identity> LoadJob::identify() {
-  FSV_ASSIGN(file_, os::open_file(path_));
-  return file_->identity();
+  FSV_ASSIGN(identity_, model_identity(path_));
+  return identity_;
 }
 
 Status LoadJob::prepare() {
   model_ = std::make_shared<LoadedModel>();
   model_->memory = memory_;
-  model_->identity = file_->identity();
-  FSV_ASSIGN(source_, open_gguf(std::move(file_)));
+  model_->identity = identity_;
+  FSV_ASSIGN(source_, open_model_source(path_));
   FSV_ASSIGN(model_->def, create_model_def(*source_));
   specs_ = model_->def->tensors();
   for (const TensorSpec& spec : specs_) FSV_TRY(check_tensor(*source_, spec));

@@ -50,7 +50,7 @@ class LoadJob {
   std::string path_;
   EngineOptions options_;
   std::shared_ptr<LimitResource> memory_;
-  std::unique_ptr<os::File> file_;
+  os::File::Identity identity_;
   std::unique_ptr<ModelSource> source_;
   std::shared_ptr<LoadedModel> model_;
   std::vector<TensorSpec> specs_;

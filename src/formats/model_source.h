@@ -75,5 +75,7 @@ Result<std::unique_ptr<ModelSource>> open_gguf(std::unique_ptr<os::File> file);
 // Opens whatever lies at `path`: a GGUF file, any part of a split one, or a Hugging Face folder with safetensors, which
 // then looks as its GGUF conversion would (see hf_folder.h).
 Result<std::unique_ptr<ModelSource>> open_model_source(std::string_view path);
+// Identity of the file with a model's weights (of a folder or a split model: the one that leads to the others).
+Result<os::File::Identity> model_identity(std::string_view path);
 
 }  // namespace fastserve

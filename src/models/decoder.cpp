@@ -46,6 +46,7 @@ Status read_experts(const Hyperparameters& parameters, DecoderConfig& config) {
     return Status(StatusCode::kCorrupt, parameters.key("expert_feed_forward_length") + " is missing");
   }
   moe.intermediate = intermediate;
+  FSV_ASSIGN(moe.renormalize, parameters.flag_or("expert_weights_norm", true));
   return {};
 }
 
@@ -77,7 +78,8 @@ Status Decoder::read_common(const ModelSource& source, std::string_view architec
   if (!(config_.rope_sets[0].base > 0)) {
     return Status(StatusCode::kCorrupt, parameters.key("rope.freq_base") + " is not positive");
   }
-  attention.scale = 1.0f / std::sqrt(static_cast<float>(attention.head_dim));
+  const float usual_scale = 1.0f / std::sqrt(static_cast<float>(attention.head_dim));
+  FSV_ASSIGN(attention.scale, parameters.number_or("attention.scale", usual_scale));
   attention.rope_pairs = rope_dims / 2;
   attention.qk_norm_eps = config_.norm_eps;
   config_.mlp.intermediate = intermediate;

@@ -60,6 +60,22 @@ class Decoder : public ModelDef {
   };
   // The keys that nearly every family has: sizes, norm, rope base; then attention's derived values.
   Status read_common(const ModelSource& source, std::string_view architecture);
+  // "attention.sliding_window" (or `fallback`; 0: none) and the layers that have it: those that
+  // "attention.sliding_window_pattern" lists, else those of the family's rule.
+  template <typename Rule>
+  Status read_windows(const ModelSource& source, std::string_view architecture, int32_t fallback, Rule&& is_local) {
+    const Hyperparameters parameters(source, architecture);
+    FSV_ASSIGN(config_.local_window, parameters.count_or("attention.sliding_window", fallback, 1 << 24));
+    if (config_.local_window == 0) return {};
+    const MetaValue* pattern = source.find(parameters.key("attention.sliding_window_pattern"));
+    const bool is_listed = pattern != nullptr && pattern->type == MetaType::kArray &&
+                           pattern->integers.size() >= static_cast<size_t>(shape_.layer_count);
+    for (int32_t index = 0; index < shape_.layer_count; ++index) {
+      config_.layer_is_local.push_back(is_listed ? pattern->integers[static_cast<size_t>(index)] != 0
+                                                 : is_local(index));
+    }
+    return {};
+  }
   // After config_ is complete: what the engine must know.
   void describe_shape();
 

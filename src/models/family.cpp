@@ -34,13 +34,12 @@ Result<float> Hyperparameters::number_or(std::string_view name, float fallback) 
   return has(name) ? number(name) : Result<float>(fallback);
 }
 
-Result<std::string_view> Hyperparameters::text_or(std::string_view name, std::string_view fallback) const {
-  return source_.string_or(key(name), fallback);
+Result<bool> Hyperparameters::flag_or(std::string_view name, bool fallback) const {
+  return source_.bool_or(key(name), fallback);
 }
 
-Result<kernels::RopeKind> rope_kind(const ModelSource& source, kernels::RopeKind gguf_kind) {
-  FSV_ASSIGN(const bool is_halves, source.bool_or("fastserve.rope_halves", gguf_kind == kernels::RopeKind::kHalves));
-  return is_halves ? kernels::RopeKind::kHalves : kernels::RopeKind::kAdjacent;
+Result<std::string_view> Hyperparameters::text_or(std::string_view name, std::string_view fallback) const {
+  return source_.string_or(key(name), fallback);
 }
 
 std::vector<float> rope_frequencies(float base, int32_t dims) {

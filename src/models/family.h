@@ -38,6 +38,7 @@ class Hyperparameters {
   Result<int32_t> count_or(std::string_view name, int32_t fallback, int32_t maximum) const;  // at least 0
   Result<float> number(std::string_view name) const;
   Result<float> number_or(std::string_view name, float fallback) const;
+  Result<bool> flag_or(std::string_view name, bool fallback) const;
   Result<std::string_view> text_or(std::string_view name, std::string_view fallback) const;
   bool has(std::string_view name) const { return source_.find(prefix_ + std::string(name)) != nullptr; }
   std::string key(std::string_view name) const { return prefix_ + std::string(name); }
@@ -46,9 +47,6 @@ class Hyperparameters {
   const ModelSource& source_;
   std::string prefix_;
 };
-
-// GGUF's llama files permute q and k for rotation of adjacent pairs; sources that keep the original order say so.
-Result<kernels::RopeKind> rope_kind(const ModelSource& source, kernels::RopeKind gguf_kind);
 
 // 1 / base^(2i/dims), computed as transformers does (float power of a float base).
 std::vector<float> rope_frequencies(float base, int32_t dims);

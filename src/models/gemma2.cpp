@@ -17,13 +17,12 @@ class Gemma2 final : public Decoder {
     AttentionConfig& attention = config_.attention;
     attention.rope_kind = kernels::RopeKind::kHalves;
     const float equal_share = static_cast<float>(shape_.hidden_size) / static_cast<float>(attention.head_count);
-    if (shape_.layer_count == kLayersOf27B) attention.scale = 1.0f / std::sqrt(equal_share);
+    if (shape_.layer_count == kLayersOf27B && !parameters.has("attention.scale")) {
+      attention.scale = 1.0f / std::sqrt(equal_share);
+    }
     FSV_ASSIGN(attention.softcap, parameters.number_or("attn_logit_softcapping", 50.0f));
     FSV_ASSIGN(config_.final_softcap, parameters.number_or("final_logit_softcapping", 30.0f));
-    FSV_ASSIGN(config_.local_window, parameters.count_or("attention.sliding_window", 4096, 1 << 24));
-    for (int32_t index = 0; index < shape_.layer_count; ++index) {
-      config_.layer_is_local.push_back(config_.local_window > 0 && index % 2 == 0);
-    }
+    FSV_TRY(read_windows(source, architecture, 4096, [](int32_t index) { return index % 2 == 0; }));
     config_.embedding_scale = std::sqrt(static_cast<float>(shape_.hidden_size));
     config_.mlp.activation = kernels::Activation::kGeluTanh;
     config_.has_post_norms = true;

@@ -12,7 +12,7 @@ class Llama final : public Decoder {
     FSV_TRY(read_common(source, architecture));
     FSV_TRY(read_rope_scaling(parameters, config_.rope_sets[0]));
     FSV_TRY(read_experts(parameters, config_));
-    FSV_ASSIGN(config_.attention.rope_kind, rope_kind(source, kernels::RopeKind::kAdjacent));
+    FSV_TRY(read_windows(source, architecture, 0, [](int32_t) { return true; }));
     config_.has_rope_factors = true;
     describe_shape();
     return {};

@@ -14,7 +14,7 @@ class Phi3 final : public Decoder {
     const Hyperparameters parameters(source, architecture);
     FSV_TRY(read_common(source, architecture));
     config_.attention.rope_kind = kernels::RopeKind::kHalves;
-    FSV_ASSIGN(config_.attention.window, parameters.count_or("attention.sliding_window", 0, 1 << 24));
+    FSV_TRY(read_windows(source, architecture, 0, [](int32_t) { return true; }));
     FSV_ASSIGN(original_context_,
                parameters.count_or("rope.scaling.original_context_length", shape_.context_tokens, 1 << 24));
     FSV_ASSIGN(magnitude_, parameters.number_or("rope.scaling.attn_factor", long_magnitude()));
