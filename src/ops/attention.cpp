@@ -36,6 +36,12 @@ int32_t row_at_cost(const KvView* sequences, int32_t sequence_count, const Atten
   return row;
 }
 
+// Rows and query heads of one kernel call.
+struct Rectangle {
+  int32_t head_begin = 0, head_end = 0;
+  int32_t row_begin = 0, row_end = 0;
+};
+
 }  // namespace
 
 void rope_angles(const Device& device, const int32_t* positions, int64_t row_count, const float* inv_freq,
@@ -75,9 +81,9 @@ void attention(const Device& device, const kernels::KvLayer& layer, const KvView
                const AttentionSpec& spec, const Rows& q, const Rows& output) {
   const int32_t group = spec.head_count / layer.kv_head_count;
   const int64_t row_total = total_row_cost(sequences, sequence_count, spec);
-  const int64_t total = row_total * layer.kv_head_count;
-  auto run_rectangle = [&](int32_t kv_head, int32_t row_begin, int32_t row_end) {
-    if (row_begin >= row_end) return;
+  const int64_t total = row_total * spec.head_count;
+  auto run_rectangle = [&](const Rectangle& r) {
+    if (r.row_begin >= r.row_end) return;
     kernels::AttentionArgs args{};
     args.layer = &layer;
     args.sequences = sequences;
@@ -92,23 +98,34 @@ void attention(const Device& device, const kernels::KvLayer& layer, const KvView
     args.sinks = spec.sinks;
     args.output = output.data;
     args.output_stride = output.stride;
-    args.head_begin = kv_head * group;
-    args.head_end = (kv_head + 1) * group;
-    args.row_begin = row_begin;
-    args.row_end = row_end;
+    args.head_begin = r.head_begin;
+    args.head_end = r.head_end;
+    args.row_begin = r.row_begin;
+    args.row_end = r.row_end;
     device.kernels->attention(&args);
   };
+  // Cost runs over query heads, not kv heads: with few kv heads a cut by them alone would leave threads idle. Heads of
+  // one kv head that get the same rows stay together, so that they read K and V once.
   auto run_costs = [&](int64_t cost_begin, int64_t cost_end) {
-    for (int32_t kv_head = 0; kv_head < layer.kv_head_count; ++kv_head) {
-      const int64_t first = cost_begin - kv_head * row_total;
-      const int64_t last = cost_end - kv_head * row_total;
+    Rectangle pending;
+    for (int32_t head = 0; head < spec.head_count; ++head) {
+      const int64_t first = cost_begin - head * row_total;
+      const int64_t last = cost_end - head * row_total;
       if (last <= 0 || first >= row_total) continue;
-      run_rectangle(
-          kv_head, first <= 0 ? 0 : row_at_cost(sequences, sequence_count, spec, first),
-          last >= row_total ? static_cast<int32_t>(q.count) : row_at_cost(sequences, sequence_count, spec, last));
+      const int32_t row_begin = first <= 0 ? 0 : row_at_cost(sequences, sequence_count, spec, first);
+      const int32_t row_end =
+          last >= row_total ? static_cast<int32_t>(q.count) : row_at_cost(sequences, sequence_count, spec, last);
+      if (pending.head_end == head && head % group != 0 && pending.row_begin == row_begin &&
+          pending.row_end == row_end) {
+        ++pending.head_end;
+        continue;
+      }
+      run_rectangle(pending);
+      pending = {head, head + 1, row_begin, row_end};
     }
+    run_rectangle(pending);
   };
-  constexpr int64_t kForkCost = 192;  // keys of one kv head; below it a fork costs more than it saves
+  constexpr int64_t kForkCost = 576;  // keys of one query head; below it a fork costs more than it saves
   if (total < kForkCost || device.executor->width() == 1) {
     run_costs(0, total);
     return;
