@@ -44,6 +44,10 @@ Result<std::vector<int32_t>> prompt_tokens(const LoadedModel& model, const Promp
 Result<SamplingParameters> sampling_parameters(const fsv_sampling& given) {
   fsv_sampling defaults;
   fsv_sampling_init(&defaults);
+  // It lies inside its config: what a newer library would append to it cannot follow here.
+  if (given.struct_size > sizeof given) {
+    return invalid(format("config.sampling has struct_size ", given.struct_size, ", at most ", sizeof given));
+  }
   FSV_ASSIGN(const fsv_sampling checked, config_argument(&given, defaults, "config.sampling"));
   SamplingParameters parameters;
   parameters.top_k = checked.top_k;

@@ -2,6 +2,7 @@
 #include "blocks/workspace.h"
 
 #include <algorithm>
+#include <cstring>
 
 namespace fastserve {
 namespace {
@@ -66,6 +67,18 @@ Result<Workspace> Workspace::create(MemoryResource& resource, const WorkspaceSha
     next += aligned(static_cast<uint64_t>(count) * sizeof(T));
   });
   return workspace;
+}
+
+void Workspace::remove_rows(int64_t begin, int64_t count, int64_t total) const {
+  auto move_up = [&](float* rows, int64_t width) {
+    std::memmove(rows + begin * width, rows + (begin + count) * width,
+                 static_cast<size_t>((total - begin - count) * width) * sizeof(float));
+  };
+  move_up(hidden_, shape_.hidden);
+  for (int64_t set = 0; set < shape_.rope_set_count; ++set) {
+    move_up(cosines_[set], shape_.rope_pairs);
+    move_up(sines_[set], shape_.rope_pairs);
+  }
 }
 
 }  // namespace fastserve

@@ -52,6 +52,9 @@ class Workspace {
     return {attention_out_, shape_.attention_out, count, shape_.attention_out};
   }
   Rows gate_up(int64_t count) const { return {gate_up_, shape_.gate_up, count, shape_.gate_up}; }
+  // Between layers, rows [begin, begin + count) of `total` leave the step: what layers pass on, the hidden rows and
+  // the angles of rotary positions, moves up behind them.
+  void remove_rows(int64_t begin, int64_t count, int64_t total) const;
   Rows residual(int64_t count) const { return {residual_, shape_.hidden, count, shape_.hidden}; }
   Rows selected(int64_t count) const { return {selected_, shape_.hidden, count, shape_.hidden}; }
   Rows logits(int64_t count) const { return {logits_, shape_.vocabulary, count, shape_.vocabulary}; }

@@ -29,18 +29,23 @@ void Batch::add(Request& request, int32_t token_count) {
   row_count_ += token_count;
 }
 
-void Batch::remove(int32_t sequence_index, const Rows& hidden) {
+void Batch::clear() {
+  model_ = nullptr;
+  row_count_ = 0;
+  sequences_.clear();
+}
+
+void Batch::remove(int32_t sequence_index) {
   const BatchSequence removed = sequences_[static_cast<size_t>(sequence_index)];
   const int32_t tail_begin = removed.row_begin + removed.row_count;
   const auto tail_count = static_cast<size_t>(row_count_ - tail_begin);
   if (tail_count > 0) {
-    auto move_up = [&](auto* data, size_t row_elements) {
-      std::memmove(data + static_cast<size_t>(removed.row_begin) * row_elements,
-                   data + static_cast<size_t>(tail_begin) * row_elements, tail_count * row_elements * sizeof(*data));
+    auto move_up = [&](int32_t* data) {
+      std::memmove(data + removed.row_begin, data + tail_begin, tail_count * sizeof(*data));
     };
-    move_up(token_ids_.data(), 1);
-    move_up(positions_.data(), 1);
-    move_up(hidden.data, static_cast<size_t>(hidden.stride));
+    move_up(token_ids_.data());
+    move_up(positions_.data());
+    model_->workspace.remove_rows(removed.row_begin, removed.row_count, row_count_);
   }
   sequences_.erase(sequences_.begin() + sequence_index);
   row_count_ -= removed.row_count;

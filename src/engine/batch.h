@@ -26,8 +26,10 @@ class Batch {
   void add(Request& request, int32_t token_count);
   // After the last add().
   void seal() { rebuild_views(); }
-  // Takes a sequence out between layers: later rows move up, in `hidden` too.
-  void remove(int32_t sequence_index, const Rows& hidden);
+  // Takes a sequence out between layers: later rows move up, in the model's workspace too.
+  void remove(int32_t sequence_index);
+  // Forgets everything, so that nothing ended can be reached.
+  void clear();
 
   LoadedModel* model() const { return model_; }
   int32_t row_count() const { return row_count_; }

@@ -52,7 +52,8 @@ Status Engine::start() {
   running_views_.reserve(requests);
   plan_.entries.reserve(requests);
   delivered_.reserve(requests + kTicketsMax);
-  delivered_failures_.reserve(kTicketsMax);
+  delivered_tickets_.reserve(kTicketsMax);
+  retired_.reserve(requests);
   batch_.reserve(static_cast<int32_t>(options_.max_batch_tokens), static_cast<int32_t>(options_.max_sequences));
   runner_.reserve(static_cast<int32_t>(options_.max_batch_tokens));
   scratch_.resize(executor_->width());
@@ -117,7 +118,7 @@ void Engine::shutdown(uint64_t timeout_us) {
 
 // Everything that is left ends with SHUTDOWN. No thread computes any more; mutex_ is held.
 void Engine::cancel_everything() {
-  runner_.stop();
+  leave_step();
   requests_.for_each([this](Request& request) {
     if (request.state != RequestState::kFinished) finish_request(request, FinishReason::kShutdown, {});
   });
@@ -145,9 +146,10 @@ EngineMetrics Engine::metrics() {
   const std::lock_guard lock(mutex_);
   EngineMetrics metrics = metrics_;
   requests_.for_each([&](Request& request) {
-    metrics.queued += request.state == RequestState::kQueued ? 1 : 0;
-    metrics.running += request.state == RequestState::kRunning ? 1 : 0;
-    metrics.paused += request.state == RequestState::kPaused ? 1 : 0;
+    const RequestState state = state_of(request);
+    metrics.queued += state == RequestState::kQueued ? 1 : 0;
+    metrics.running += state == RequestState::kRunning ? 1 : 0;
+    metrics.paused += state == RequestState::kPaused ? 1 : 0;
   });
   return metrics;
 }

@@ -123,6 +123,8 @@ class Engine : private Admission {
   void run_engine_thread();
   Progress iterate(int64_t deadline_ns);
   bool begin_step();
+  bool plan_for(LoadedModel& model, int64_t now_ns);
+  bool heed_attention();
   Progress continue_step(int64_t deadline_ns);
   bool try_admit(size_t waiting_index) override;
   void drain_incoming();
@@ -131,22 +133,32 @@ class Engine : private Admission {
   void process_logits();
   void sample_rows(std::span<const LogitRow> rows);
   void end_step();
-  LoadedModel* choose_model();
+  std::shared_ptr<LoadedModel> choose_model(uint64_t turn);
   void build_views(LoadedModel* model);
   void collect_cancelled(std::vector<Request*>& list);
   // Ends a request: frees its blocks, flushes its text, makes FINISHED pending. mutex_ held.
   void finish_request(Request& request, FinishReason reason, Status status);
   void mark_ready(Request& request);
+  // Whether the host has polled enough that a request may go on.
+  bool has_room(const Request& request) const { return request.pending.token_ids.size() < options_.max_pending_events; }
+  RequestState state_of(const Request& request) const {
+    return request.state == RequestState::kRunning && !has_room(request) ? RequestState::kPaused : request.state;
+  }
+  // The step under way is over: nothing of it is touched any more. mutex_ held.
+  void leave_step();
   void fail_step(const Status& status);
   void cancel_everything();
 
   // engine_loads.cpp
   void run_loader_thread();
   bool advance_loads(int64_t deadline_ns);
+  bool has_loads();
   void begin_next_load();
   std::shared_ptr<LoadedModel> find_shared(const os::File::Identity& identity);
   void run_load_workers(uint64_t ticket, LoadJob& job);
-  void end_load(uint64_t ticket, Result<std::shared_ptr<LoadedModel>> result);
+  void end_load(uint64_t ticket, Result<std::shared_ptr<LoadedModel>> result) noexcept;
+  // Takes a ticket out of the table and its events out of the ring. mutex_ held.
+  std::shared_ptr<Ticket> remove_ticket(uint64_t ticket) noexcept;
   void report_progress(uint64_t ticket);
 
   bool deliver_request(Request& request, size_t capacity, size_t& count, Deliver deliver, void* context);
@@ -171,7 +183,8 @@ class Engine : private Admission {
   std::vector<Request*> incoming_;
   std::vector<uint64_t> delivered_;  // numbers whose payloads the host may be reading
   std::vector<uint64_t> load_queue_;
-  std::vector<Status> delivered_failures_;  // of load events in the last poll
+  std::vector<std::shared_ptr<Ticket>> delivered_tickets_;  // whose failures the last poll's events point to
+  std::vector<std::shared_ptr<Request>> retired_;           // ended and polled, but still in the step under way
   std::vector<std::weak_ptr<LoadedModel>> models_;
   uint32_t requests_alive_ = 0;  // not finished
   bool is_paused_ = false;
@@ -197,7 +210,8 @@ class Engine : private Admission {
     std::vector<TokenLogprob> top;
   };
   std::vector<Drawn> drawn_;  // one for each row of a logits chunk
-  LoadedModel* last_model_ = nullptr;
+  uint64_t turn_ = 0;         // of models; see choose_model
+  bool admission_failed_ = false;
   uint32_t seen_attention_ = 0;
   bool computed_committed_ = false;
   int64_t step_started_ns_ = 0;

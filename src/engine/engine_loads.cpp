@@ -66,11 +66,10 @@ Result<std::shared_ptr<LoadedModel>> Engine::take_model(uint64_t number) {
   if (ticket->state == TicketState::kQueued || ticket->state == TicketState::kLoading) {
     return Status::from_literal(StatusCode::kWrongState, "the load has not ended");
   }
-  const std::shared_ptr<LoadedModel> model = std::move(ticket->model);
-  const Status failure = ticket->failure;
-  tickets_.erase(number);
+  Status failure = ticket->failure;
+  const std::shared_ptr<Ticket> ended = remove_ticket(number);
   if (!failure.ok()) return failure;
-  return model;
+  return ended->model;
 }
 
 Status Engine::cancel_ticket(uint64_t number) {
@@ -78,9 +77,16 @@ Status Engine::cancel_ticket(uint64_t number) {
   Ticket* ticket = tickets_.find(number);
   if (ticket == nullptr) return unknown_ticket(tickets_.is_own(number));
   if (ticket->job != nullptr) ticket->job->cancel();
-  tickets_.erase(number);
+  remove_ticket(number);
   settled_.notify_all();
   return {};
+}
+
+std::shared_ptr<Ticket> Engine::remove_ticket(uint64_t number) noexcept {
+  std::shared_ptr<Ticket> ticket = tickets_.share(number);
+  if (ticket->in_ready_list) events_->remove(number);
+  tickets_.erase(number);
+  return ticket;
 }
 
 void Engine::run_loader_thread() {
@@ -151,21 +157,25 @@ void Engine::deliver_ticket(Ticket& ticket, size_t& count, Deliver deliver, void
   const bool has_ended = ticket.state == TicketState::kReady || ticket.state == TicketState::kFailed;
   event.type = has_ended ? EventType::kLoadFinished : EventType::kLoadProgress;
   if (ticket.state == TicketState::kFailed) {
-    delivered_failures_.push_back(ticket.failure);  // the ticket may be taken before the event is read
-    event.status = &delivered_failures_.back();
+    delivered_tickets_.push_back(tickets_.share(ticket.number));  // it may be taken before the event is read
+    event.status = &ticket.failure;
   }
   ticket.finish_delivered = has_ended;
   deliver(context, count++, event);
 }
 
-void Engine::end_load(uint64_t number, Result<std::shared_ptr<LoadedModel>> result) {
+void Engine::end_load(uint64_t number, Result<std::shared_ptr<LoadedModel>> result) noexcept {
   const std::lock_guard lock(mutex_);
   if (result.ok()) {
     std::erase_if(models_, [](const std::weak_ptr<LoadedModel>& weak) { return weak.expired(); });
     const bool is_known = std::any_of(models_.begin(), models_.end(), [&](const std::weak_ptr<LoadedModel>& weak) {
       return weak.lock() == result.value();
     });
-    if (!is_known) models_.push_back(result.value());
+    const Status listed = guarded([&] {
+      if (!is_known) models_.push_back(result.value());
+      return Status();
+    });
+    if (!listed.ok()) result = listed;
   }
   Ticket* ticket = tickets_.find(number);
   if (ticket == nullptr) return;  // cancelled meanwhile: the model goes as the result does
@@ -176,27 +186,35 @@ void Engine::end_load(uint64_t number, Result<std::shared_ptr<LoadedModel>> resu
   if (result.ok()) {
     ticket->model = result.take();
   } else {
-    ticket->failure = result.status();
+    const Status copied = guarded([&] {
+      ticket->failure = result.status();
+      return Status();
+    });
+    if (!copied.ok()) ticket->failure = copied;
   }
   if (!std::exchange(ticket->in_ready_list, true)) events_->push(number);
   settled_.notify_all();
 }
 
-// Pumped mode: a chunk at a time until the deadline. True while loads are left.
+// Pumped mode: a chunk at a time until the deadline, at least one. True while loads are left.
 bool Engine::advance_loads(int64_t deadline_ns) {
   if (pumped_job_ == nullptr) begin_next_load();
-  if (pumped_job_ == nullptr) return false;
-  while (clock_.now_ns() < deadline_ns) {
+  if (pumped_job_ == nullptr) return has_loads();
+  do {
     if (pumped_job_->work_once()) {
       report_progress(pumped_ticket_);
       continue;
     }
     const std::shared_ptr<LoadJob> job = std::move(pumped_job_);
     end_load(pumped_ticket_, guarded([&] { return job->finish(); }));
-    const std::lock_guard lock(mutex_);
-    return !load_queue_.empty();
-  }
-  return true;
+    break;
+  } while (clock_.now_ns() < deadline_ns);
+  return has_loads();
+}
+
+bool Engine::has_loads() {
+  const std::lock_guard lock(mutex_);
+  return pumped_job_ != nullptr || !load_queue_.empty();
 }
 
 void Engine::begin_next_load() {
@@ -220,7 +238,7 @@ void Engine::begin_next_load() {
     return shared != nullptr ? Status() : job->prepare();
   });
   if (!status.ok()) {
-    end_load(pumped_ticket_, std::move(status));
+    end_load(pumped_ticket_, Result<std::shared_ptr<LoadedModel>>(std::move(status)));
   } else if (shared != nullptr) {
     end_load(pumped_ticket_, std::move(shared));
   } else {

@@ -39,11 +39,21 @@ bool Engine::begin_step() {
   seen_attention_ = attention_.load();
   drain_incoming();
   if (is_paused_ || is_stopping_) return false;
-  const int64_t planning_started_ns = clock_.now_ns();
-  LoadedModel* model = choose_model();
-  if (model == nullptr) return false;
-  batch_.begin(*model);
-  build_views(model);
+  // A model may have nothing that can run now (its KV is held by requests that nobody polls): then the next one's turn
+  // comes. One that a failed admission has thinned out is looked at again.
+  const uint64_t turn = ++turn_;
+  while (const std::shared_ptr<LoadedModel> model = choose_model(turn)) {
+    admission_failed_ = false;
+    if (plan_for(*model, clock_.now_ns())) return true;
+    model->served_turn = admission_failed_ ? 0 : turn;
+  }
+  return false;
+}
+
+// Plans and begins a step of one model. False when none of its requests can compute now.
+bool Engine::plan_for(LoadedModel& model, int64_t now_ns) {
+  batch_.begin(model);
+  build_views(&model);
   SchedulerInput input;
   input.running = running_views_;
   input.waiting = waiting_views_;
@@ -51,21 +61,26 @@ bool Engine::begin_step() {
   input.prefill_chunk_tokens = static_cast<int32_t>(options_.prefill_chunk_tokens);
   input.admission = this;
   scheduler_->plan(input, plan_);
-  last_model_ = model;
   for (const PlanEntry& entry : plan_.entries) {
     Request& request = *(entry.from_waiting ? plan_waiting_ : plan_running_)[entry.index];
-    model->kv.reserve(request.kv, request.computed + entry.token_count);  // promised at admission
-    if (request.first_row_ns == 0) request.first_row_ns = planning_started_ns;
+    model.kv.reserve(request.kv, request.computed + entry.token_count);  // promised at admission
+    if (request.first_row_ns == 0) request.first_row_ns = now_ns;
+    request.in_step = true;
     batch_.add(request, entry.token_count);
   }
   batch_.seal();
   auto has_left = [](Request* request) { return request->admitted || request->state == RequestState::kFinished; };
   waiting_.erase(std::remove_if(waiting_.begin(), waiting_.end(), has_left), waiting_.end());
   step_started_ns_ = clock_.now_ns();
-  metrics_.scheduler_us += static_cast<uint64_t>(step_started_ns_ - planning_started_ns) / 1000;
+  metrics_.scheduler_us += static_cast<uint64_t>(step_started_ns_ - now_ns) / 1000;
+  if (batch_.row_count() == 0) {
+    batch_.clear();
+    return false;
+  }
+  model.served_turn = turn_;
   computed_committed_ = false;
   runner_.begin(batch_);
-  return runner_.active();
+  return true;
 }
 
 void Engine::drain_incoming() {
@@ -85,28 +100,19 @@ void Engine::collect_cancelled(std::vector<Request*>& list) {
   list.erase(std::remove_if(list.begin(), list.end(), is_over), list.end());
 }
 
-// Models with work take turns. Returns null when nothing can compute.
-LoadedModel* Engine::choose_model() {
-  auto can_run = [this](const Request& request) {
-    return request.pending.token_ids.size() < options_.max_pending_events;
+// Models with work take turns: the one whose turn is longest ago. Null when none is left that was not looked at in
+// this `turn`.
+std::shared_ptr<LoadedModel> Engine::choose_model(uint64_t turn) {
+  std::shared_ptr<LoadedModel> chosen;
+  auto look = [&](const std::shared_ptr<LoadedModel>& model) {
+    if (model->served_turn < turn && (chosen == nullptr || model->served_turn < chosen->served_turn)) chosen = model;
   };
-  LoadedModel* first = nullptr;
-  LoadedModel* after_last = nullptr;
-  bool passed_last = false;
-  auto look = [&](Request* request, bool runnable) {
-    LoadedModel* model = request->model.get();
-    if (model == last_model_) {
-      passed_last = true;
-      if (runnable && first == nullptr) first = model;
-      return;
-    }
-    if (!runnable) return;
-    if (after_last == nullptr) after_last = model;
-    if (first == nullptr) first = model;
-  };
-  for (Request* request : running_) look(request, can_run(*request));
-  for (Request* request : waiting_) look(request, running_.size() < options_.max_sequences);
-  return after_last != nullptr && passed_last ? after_last : first;
+  for (const Request* request : running_) {
+    if (has_room(*request)) look(request->model);
+  }
+  if (running_.size() >= options_.max_sequences) return chosen;
+  for (const Request* request : waiting_) look(request->model);
+  return chosen;
 }
 
 void Engine::build_views(LoadedModel* model) {
@@ -126,9 +132,7 @@ void Engine::build_views(LoadedModel* model) {
   waiting_views_.clear();
   for (Request* request : running_) {
     if (request->model.get() != model) continue;
-    const bool is_full = request->pending.token_ids.size() >= options_.max_pending_events;
-    request->state = is_full ? RequestState::kPaused : RequestState::kRunning;
-    if (is_full) continue;
+    if (!has_room(*request)) continue;
     plan_running_.push_back(request);
     running_views_.push_back(view_of(*request));
   }
@@ -149,7 +153,10 @@ bool Engine::try_admit(size_t waiting_index) {
     admitted = model.kv.admit(request.kv, request.kv_tokens_max(), static_cast<int32_t>(options_.max_batch_tokens));
     return Status();
   });
-  if (!status.ok()) finish_request(request, FinishReason::kError, status);
+  if (!status.ok()) {
+    admission_failed_ = true;
+    finish_request(request, FinishReason::kError, status);
+  }
   if (!admitted) return false;
   request.admitted = true;
   request.state = RequestState::kRunning;
@@ -157,19 +164,27 @@ bool Engine::try_admit(size_t waiting_index) {
   return true;
 }
 
+// Looks at cancels, pauses and the end. False: the step stays where it is for now.
+bool Engine::heed_attention() {
+  for (;;) {
+    if (attention_.load(std::memory_order_relaxed) != seen_attention_) drop_cancelled_from_batch();
+    std::unique_lock lock(mutex_);
+    if (is_stopping_) return false;
+    if (!is_paused_) return true;
+    if (options_.mode == EngineMode::kPumped) return false;
+    work_.wait(lock, [&] { return !is_paused_ || is_stopping_ || attention_.load() != seen_attention_; });
+  }
+}
+
 Engine::Progress Engine::continue_step(int64_t deadline_ns) {
+  // A step that was left in the middle by a pause goes on only after it.
+  const bool is_resumed = options_.mode == EngineMode::kPumped;
+  if (is_resumed && !heed_attention()) return Progress::kIdle;
   while (runner_.active()) {
     const Runner::Phase ran = runner_.advance();
     if (ran == Runner::Phase::kLayers && runner_.layers_done()) commit_computed();
     if (ran == Runner::Phase::kHead) process_logits();
-    if (attention_.load(std::memory_order_relaxed) != seen_attention_) {
-      drop_cancelled_from_batch();
-      std::unique_lock lock(mutex_);
-      if (is_stopping_) return Progress::kIdle;
-      if (is_paused_ && options_.mode == EngineMode::kPumped) return Progress::kIdle;
-      work_.wait(lock, [&] { return !is_paused_ || is_stopping_; });
-      if (is_stopping_) return Progress::kIdle;
-    }
+    if (attention_.load(std::memory_order_relaxed) != seen_attention_ && !heed_attention()) return Progress::kIdle;
     if (runner_.active() && deadline_ns != INT64_MAX && clock_.now_ns() >= deadline_ns) return Progress::kOutOfTime;
   }
   end_step();
@@ -187,7 +202,7 @@ void Engine::drop_cancelled_from_batch() {
     running_.erase(std::remove(running_.begin(), running_.end(), &request), running_.end());
     finish_request(request, FinishReason::kCancelled, {});
     if (!computed_committed_) {
-      batch_.remove(static_cast<int32_t>(i), batch_.model()->workspace.hidden(batch_.row_count()));
+      batch_.remove(static_cast<int32_t>(i));
     }
   }
   if (!computed_committed_) runner_.batch_changed();
@@ -225,6 +240,23 @@ void Engine::end_step() {
   metrics_.max_step_us = std::max(metrics_.max_step_us, step_us);
   metrics_.batch_rows += static_cast<uint64_t>(batch_.row_count());
   ++metrics_.steps;
+  leave_step();
+}
+
+// What ended while the step was under way, and was polled away, goes only now; and with the last request of a released
+// model the model.
+void Engine::leave_step() {
+  runner_.stop();
+  batch_.clear();
+  auto leave = [](Request& request) {
+    request.in_step = false;
+    if (request.state == RequestState::kFinished) request.model.reset();
+  };
+  for (const PlanEntry& entry : plan_.entries) {
+    leave(*(entry.from_waiting ? plan_waiting_ : plan_running_)[entry.index]);
+  }
+  plan_.entries.clear();
+  retired_.clear();
 }
 
 void Engine::mark_ready(Request& request) {
@@ -246,13 +278,13 @@ void Engine::finish_request(Request& request, FinishReason reason, Status status
          ? metrics_.cancelled
      : request.finish_reason == FinishReason::kError ? metrics_.failed
                                                      : metrics_.finished);
+  if (!request.in_step) request.model.reset();
   mark_ready(request);
   if (requests_alive_ == 0) settled_.notify_all();
 }
 
 // An exception or failure outside any one request: the batch under way is lost, the engine goes on. mutex_ held.
 void Engine::fail_step(const Status& status) {
-  runner_.stop();
   options_.log.write(LogLevel::kError, status.message());
   for (const BatchSequence& sequence : batch_.sequences()) {
     Request& request = *sequence.request;
@@ -262,6 +294,7 @@ void Engine::fail_step(const Status& status) {
   auto is_finished = [](Request* request) { return request->state == RequestState::kFinished; };
   running_.erase(std::remove_if(running_.begin(), running_.end(), is_finished), running_.end());
   waiting_.erase(std::remove_if(waiting_.begin(), waiting_.end(), is_finished), waiting_.end());
+  leave_step();
 }
 
 }  // namespace fastserve

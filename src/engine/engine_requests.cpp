@@ -34,6 +34,17 @@ void reserve_request(Request& request, const EngineOptions& options) {
   request.held_text.reserve(kHeldBytes);
 }
 
+std::string describe_kv_need(const LoadedModel& model, const Request& request) {
+  const KvLayout layout{model.def->shape().kv_layers, model.kv.layers()[0].type};
+  const int64_t needed_bytes = int64_t{request.kv_tokens_max()} * kv_token_bytes(layout);
+  int64_t pool_bytes = 0;
+  for (int32_t group = 0; group < model.kv.group_count(); ++group) {
+    pool_bytes += model.kv.pool(group).block_bytes() * model.kv.pool(group).block_count();
+  }
+  return format("the request needs ", needed_bytes, " bytes of KV for ", request.kv_tokens_max(),
+                " tokens, the pool has ", pool_bytes);
+}
+
 }  // namespace
 
 Result<uint64_t> Engine::submit(std::shared_ptr<LoadedModel> model, RequestParameters parameters) {
@@ -58,8 +69,7 @@ Result<uint64_t> Engine::submit(std::shared_ptr<LoadedModel> model, RequestParam
     }
   }
   if (!target.kv.can_ever_admit(request->kv_tokens_max(), static_cast<int32_t>(options_.max_batch_tokens))) {
-    return Status(StatusCode::kBudgetTooSmall, format("the request needs KV for ", request->kv_tokens_max(),
-                                                      " tokens, more than the KV pool holds"));
+    return Status(StatusCode::kBudgetTooSmall, describe_kv_need(target, *request));
   }
   request->decoder = StreamDecoder(target.tokenizer.get(), true);
   reserve_request(*request, options_);
@@ -94,7 +104,7 @@ Result<RequestInfo> Engine::request_info(uint64_t number) {
   const Request* request = requests_.find(number);
   if (request == nullptr) return stale_or_invalid(requests_.is_own(number), "request");
   RequestInfo info;
-  info.state = request->state;
+  info.state = state_of(*request);
   info.prompt_count = static_cast<uint32_t>(request->prompt_count());
   info.prefilled_count = request->prefilled_count;
   info.generated_count = request->generated_count;
@@ -107,11 +117,13 @@ void Engine::recycle_delivered() {
   for (const uint64_t number : delivered_) {
     if (Request* request = requests_.find(number); request != nullptr) {
       request->delivered.clear();
-      if (request->finish_delivered) requests_.erase(number);
+      if (!request->finish_delivered) continue;
+      if (request->in_step) retired_.push_back(requests_.share(number));
+      requests_.erase(number);
     }
   }
   delivered_.clear();
-  delivered_failures_.clear();
+  delivered_tickets_.clear();
 }
 
 size_t Engine::poll(size_t capacity, Deliver deliver, void* context) {
@@ -125,7 +137,7 @@ size_t Engine::poll(size_t capacity, Deliver deliver, void* context) {
     const uint64_t number = events_->pop();
     if (Request* request = requests_.find(number); request != nullptr) {
       request->in_ready_list = false;
-      was_paused = was_paused || request->pending.token_ids.size() >= options_.max_pending_events;
+      was_paused = was_paused || !has_room(*request);
       if (deliver_request(*request, capacity, count, deliver, context)) mark_ready(*request);
     } else if (Ticket* ticket = tickets_.find(number); ticket != nullptr) {
       ticket->in_ready_list = false;
@@ -195,7 +207,7 @@ Status Engine::step(uint64_t max_us, bool* more) {
   const Status status = guarded([&] {
     do {
       const Progress progress = iterate(deadline_ns);
-      const bool loading = advance_loads(progress == Progress::kOutOfTime ? 0 : deadline_ns);
+      const bool loading = advance_loads(progress == Progress::kOutOfTime ? 0 : deadline_ns);  // one chunk, or more
       has_more = progress != Progress::kIdle || loading;
     } while (has_more && clock_.now_ns() < deadline_ns);
     return Status();

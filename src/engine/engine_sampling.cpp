@@ -13,6 +13,27 @@ std::span<const float> logits_row(const LoadedModel& model, size_t chunk_row) {
   return {logits.row(static_cast<int64_t>(chunk_row)), static_cast<size_t>(logits.cols)};
 }
 
+template <typename T>
+void make_room(std::vector<T>& vector, size_t count) {
+  if (vector.capacity() - vector.size() < count) vector.reserve(std::max(2 * vector.size(), vector.size() + count));
+}
+
+// May throw bad_alloc; then nothing was appended.
+void append_score(Request& request, int32_t position, const SampleResult& scored, std::span<const float> logits) {
+  OutputBuffer& out = request.pending;
+  make_room(out.token_ids, 2);
+  make_room(out.logprobs, 2);
+  make_room(out.logits, logits.size());
+  if (position == 0) {  // nothing precedes the first token
+    out.token_ids.push_back(request.tokens[0]);
+    out.logprobs.push_back(0.0f);
+  }
+  out.token_ids.push_back(scored.token_id);
+  out.logprobs.push_back(scored.logprob);
+  out.logits.insert(out.logits.end(), logits.begin(), logits.end());
+  out.logit_row_size = logits.size();
+}
+
 }  // namespace
 
 void Engine::process_logits() {
@@ -32,18 +53,8 @@ void Engine::process_logits() {
     const Status accepted = guarded([&] {
       if (!drawn.status.ok()) return drawn.status;
       if (request.parameters.kind == RequestKind::kScore) {
-        OutputBuffer& out = request.pending;
-        if (rows[i].position == 0) {  // nothing precedes the first token
-          out.token_ids.push_back(request.tokens[0]);
-          out.logprobs.push_back(0.0f);
-        }
-        out.token_ids.push_back(drawn.result.token_id);
-        out.logprobs.push_back(drawn.result.logprob);
-        if (request.parameters.full_logits) {
-          const std::span<const float> logits = logits_row(*request.model, i);
-          out.logit_row_size = logits.size();
-          out.logits.insert(out.logits.end(), logits.begin(), logits.end());
-        }
+        append_score(request, rows[i].position, drawn.result,
+                     request.parameters.full_logits ? logits_row(*request.model, i) : std::span<const float>());
       } else {
         reason = accept_token(request, drawn.result, drawn.top);
         if (request.first_token_ns == 0) request.first_token_ns = clock_.now_ns();

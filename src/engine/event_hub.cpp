@@ -19,6 +19,16 @@ void EventHub::push(uint64_t number) noexcept {
   }
 }
 
+void EventHub::remove(uint64_t number) noexcept {
+  size_t kept = 0;
+  for (size_t i = 0; i < count_; ++i) {
+    const uint64_t other = ring_[(first_ + i) % ring_.size()];
+    if (other != number) ring_[(first_ + kept++) % ring_.size()] = other;
+  }
+  if (count_ > 0 && kept == 0) handle_->clear();
+  count_ = kept;
+}
+
 uint64_t EventHub::pop() noexcept {
   if (count_ == 0) return 0;
   const uint64_t number = ring_[first_];

@@ -18,6 +18,7 @@ class EventHub {
 
   void push(uint64_t number) noexcept;  // the caller makes sure that it is not in the ring
   uint64_t pop() noexcept;              // 0 when empty
+  void remove(uint64_t number) noexcept;
   size_t size() const { return count_; }
 
   // Blocks until something is pending, `ended` turns true or the time is over; false on time-out.

@@ -44,6 +44,7 @@ bool release_text(Request& request) {
   if (stop_at != std::string::npos) {
     request.pending.text.append(held, 0, stop_at);
     held.clear();
+    request.decoder = StreamDecoder();  // nor does what remains of a code point follow
     return true;
   }
   const size_t decided = held.size() - undecided_bytes(held, stops);

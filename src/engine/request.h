@@ -69,9 +69,10 @@ struct Request {
   int64_t first_row_ns = 0, first_token_ns = 0;
 
   // Guarded by the engine's mutex.
-  RequestState state = RequestState::kQueued;
+  RequestState state = RequestState::kQueued;  // never kPaused: that follows from what is pending
   OutputBuffer pending;
   OutputBuffer delivered;
+  bool in_step = false;  // the step under way has rows of it: the engine thread may touch it without the lock
   bool in_ready_list = false;
   bool finish_delivered = false;
   uint32_t prefilled_count = 0, generated_count = 0;  // for status

@@ -25,7 +25,8 @@ class SlotTable {
     } else {
       if (slots_.size() >= capacity_) return 0;
       index = static_cast<uint32_t>(slots_.size());
-      free_.reserve(slots_.size() + 1);  // so that erase() never allocates
+      // So that erase() never allocates.
+      if (free_.capacity() <= slots_.size()) free_.reserve(2 * slots_.size() + 16);
       slots_.emplace_back();
     }
     Slot& slot = slots_[index];
