@@ -34,10 +34,11 @@ constexpr int summable() {
 }
 
 template <typename V>
-FASTSERVE_INLINE Vec dot_block(const typename V::Block& w, const ActivationTile& tile, int at, Vec acc) {
+FASTSERVE_INLINE Vec dot_block(const typename V::Block& w, const ActivationTile& tile, int row, int block, Vec acc) {
   constexpr int kRun = summable<V>();
   constexpr bool kCorrects = V::kOffset != 0 && V::kQuantMax <= 63;
-  const int8_t* a = tile.values + at * kActivationBlock;
+  const int8_t* a = tile.values + row * kTileStride + block * kActivationBlock;
+  const int at = row * kTileBlocks + block;
   const Vec a_scale = splat(tile.scales[at]);
   __m256i lo = _mm256_setzero_si256(), hi = lo;
   for (int half = 0; half < 2; ++half) {

@@ -21,8 +21,9 @@ FASTSERVE_INLINE __m512i dot_step(__m512i sum, __m512i q, const int8_t* a) {
 }
 
 template <typename V>
-FASTSERVE_INLINE Vec dot_block(const typename V::Block& w, const ActivationTile& tile, int at, Vec acc) {
-  const int8_t* a = tile.values + at * kActivationBlock;
+FASTSERVE_INLINE Vec dot_block(const typename V::Block& w, const ActivationTile& tile, int row, int block, Vec acc) {
+  const int8_t* a = tile.values + row * kTileStride + block * kActivationBlock;
+  const int at = row * kTileBlocks + block;
   const Vec a_scale = splat(tile.scales[at]);
   __m512i sum[2];
   FASTSERVE_UNROLL
