@@ -1,11 +1,13 @@
 #!/usr/bin/env python3
 """Makes tests/golden/logits/: next-token logits and greedy continuations of a GGUF model by an independent engine.
 
-transformers dequantises the file's weights to f32 and runs them in f32 with eager attention. Prompts become token
-ids by Hugging Face `tokenizers`, built here from the file's own vocabulary and merges with the splitter that the
+transformers dequantises the file's weights to f32 and runs them in f32 with eager attention. SmolLM2's prompts become
+token ids by Hugging Face `tokenizers`, built here from the file's own vocabulary and merges with the splitter that the
 model's makers used (each digit alone, then byte-level), because transformers' own GGUF conversion drops the digits.
+Gemma's come from that conversion, which agrees with llama.cpp on these prompts; they begin with BOS.
 
   make_logits.py --model smollm2-135m-instruct-q4_1.gguf --out tests/golden/logits/smollm2_q4_1.txt
+  make_logits.py --model gemma-3-270m-q4_k_m.gguf --out tests/golden/logits/gemma3_q4_k_m.txt
 
 Needs: torch, transformers, accelerate, gguf, tokenizers. The text format is described at the top of its output.
 """
@@ -16,7 +18,7 @@ import os
 import gguf
 import torch
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
-from transformers import AutoModelForCausalLM
+from transformers import AutoModelForCausalLM, AutoTokenizer
 
 CONTINUATION = 64
 TOP = 32
@@ -57,21 +59,29 @@ HEADER = """\
 """
 
 
+GEMMA_CHAT = "<start_of_turn>user\nWhat is the capital of France?<end_of_turn>\n<start_of_turn>model\n"
+
+
 def build_tokenizer(path):
+    """encode(text, parse_special) -> ids"""
     reader = gguf.GGUFReader(path)
     field = lambda name: reader.get_field("tokenizer.ggml." + name).contents()
-    assert field("model") == "gpt2" and field("pre") == "smollm", "only smollm files have their splitter here"
+    if field("model") == "llama":
+        folder, name = os.path.split(os.path.abspath(path))
+        converted = AutoTokenizer.from_pretrained(folder, gguf_file=name)
+        return lambda text, parse: [field("bos_token_id")] + converted.encode(text, add_special_tokens=False)
+    assert field("model") == "gpt2" and field("pre") == "smollm", "this file's splitter is not known here"
     tokens, kinds = field("tokens"), field("token_type")
     merges = [tuple(line.split(" ")) for line in field("merges")]
-    tokenizer = Tokenizer(models.BPE(vocab={t: i for i, t in enumerate(tokens)}, merges=merges))
-    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
+    plain = Tokenizer(models.BPE(vocab={t: i for i, t in enumerate(tokens)}, merges=merges))
+    plain.pre_tokenizer = pre_tokenizers.Sequence(
         [pre_tokenizers.Digits(individual_digits=True),
          pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=True)])
-    tokenizer.decoder = decoders.ByteLevel()
-    control = [AddedToken(t, special=True, normalized=False) for t, k in zip(tokens, kinds) if k in (3, 4)]
-    special = Tokenizer.from_str(tokenizer.to_str())
-    special.add_special_tokens(control)
-    return tokenizer, special
+    plain.decoder = decoders.ByteLevel()
+    special = Tokenizer.from_str(plain.to_str())
+    special.add_special_tokens(
+        [AddedToken(t, special=True, normalized=False) for t, k in zip(tokens, kinds) if k in (3, 4)])
+    return lambda text, parse: (special if parse else plain).encode(text, add_special_tokens=False).ids
 
 
 def logits_of(model, ids):
@@ -121,7 +131,8 @@ def main():
     args = parser.parse_args()
     import transformers
     torch.manual_seed(0)
-    plain, special = build_tokenizer(args.model)
+    encode = build_tokenizer(args.model)
+    is_gemma = "gemma" in os.path.basename(args.model)
     folder, name = os.path.split(os.path.abspath(args.model))
     model = AutoModelForCausalLM.from_pretrained(folder, gguf_file=name, dtype=torch.float32,
                                                  attn_implementation="eager").eval()
@@ -133,9 +144,9 @@ def main():
         for case, text, parse in PROMPTS:
             if text is None:
                 with open(LICENCE, encoding="utf-8") as licence:
-                    prompt = plain.encode(licence.read(), add_special_tokens=False).ids[:300]
+                    prompt = encode(licence.read(), False)[:300]
             else:
-                prompt = (special if parse else plain).encode(text, add_special_tokens=False).ids
+                prompt = encode(GEMMA_CHAT if parse and is_gemma else text, parse)
             smallest = write_case(file, model, case, prompt, CONTINUATION)
             print(f"{case}: {len(prompt)} tokens, smallest margin {smallest:.3g}")
 

@@ -2,6 +2,7 @@
 // windows of N tokens, each begins with the model's BOS token if it has one, and the second half of each is scored.
 #include <cmath>
 #include <memory>
+#include <optional>
 #include <string>
 #include <unordered_map>
 #include <vector>
@@ -9,6 +10,7 @@
 #include "commands.h"
 #include "console.h"
 #include "json_writer.h"
+#include "logits_file.h"
 #include "progress_bar.h"
 #include "terminal.h"
 
@@ -22,6 +24,7 @@ struct PerplexityOptions {
   uint32_t context = 512;
   uint32_t chunks = 0;  // windows to score at most; 0: all
   uint32_t parallel = 4;
+  std::string logits_out;
   bool json = false;
 };
 
@@ -46,13 +49,19 @@ struct Score {
 class Scorer {
  public:
   Scorer(EngineSession& session, const PerplexityOptions& options, std::vector<int32_t> tokens)
-      : session_(session), options_(options), tokens_(std::move(tokens)), begin_(session.begin_token()) {
+      : session_(session), options_(options), tokens_(std::move(tokens)) {
     window_count_ = tokens_.size() / options.context;
     if (options.chunks > 0 && options.chunks < window_count_) window_count_ = options.chunks;
     if (window_count_ == 0) {
       throw Failure(FSV_ERROR_INVALID_ARGUMENT, options.file + ": " + std::to_string(tokens_.size()) +
                                                     " tokens, fewer than one window of " +
                                                     std::to_string(options.context));
+    }
+    mark_windows(session.begin_token());
+    if (!options.logits_out.empty()) {
+      const LogitsShape shape{options.context, options.context / 2, session.info().vocabulary_size,
+                              static_cast<uint32_t>(window_count_)};
+      logits_.emplace(options.logits_out, shape, tokens_);
     }
     score_.negative_logprob.resize(window_count_);
     score_.tokens_per_window = options.context - first_scored();
@@ -67,6 +76,7 @@ class Scorer {
       bar.update(finished, window_count_);
       if (interrupted()) throw Failure(FSV_ERROR_CANCELLED, "interrupted");
     }
+    if (logits_) logits_->close();
     return score_;
   }
 
@@ -74,14 +84,18 @@ class Scorer {
   // Logits of the rows from the middle on predict the tokens after them, the window's last one included.
   size_t first_scored() const { return options_.context / 2 + 1; }
 
+  // Drops what is beyond the last window, and lets each begin with the model's BOS.
+  void mark_windows(const std::vector<int32_t>& begin) {
+    tokens_.resize(window_count_ * options_.context);
+    for (size_t at = 0; at < tokens_.size() && !begin.empty(); at += options_.context) tokens_[at] = begin.front();
+  }
+
   void submit(size_t index) {
-    const auto begin = tokens_.begin() + static_cast<std::ptrdiff_t>(index * options_.context);
-    std::vector<int32_t> window(begin, begin + options_.context);
-    if (!begin_.empty()) window.front() = begin_.front();
     fsv_score_config config;
     fsv_score_config_init(&config);
-    config.token_ids = window.data();
-    config.token_count = window.size();
+    if (logits_) config.flags |= FSV_SCORE_FULL_LOGITS;
+    config.token_ids = tokens_.data() + index * options_.context;
+    config.token_count = options_.context;
     fsv_request request = 0;
     fsv_error error;
     check(fsv_submit_score(session_.engine(), session_.model(), &config, &request, &error), error);
@@ -94,6 +108,7 @@ class Scorer {
     if (found == active_.end()) return false;
     Window& window = found->second;
     if (event.type == FSV_EVENT_SCORE && event.logprobs) {
+      write_logits(window, event);
       for (size_t i = 0; i < event.token_count; ++i, ++window.tokens_seen) {
         if (window.tokens_seen >= first_scored()) window.negative_logprob -= static_cast<double>(event.logprobs[i]);
       }
@@ -109,11 +124,22 @@ class Scorer {
     return true;
   }
 
+  // The logits that scored the event's tokens; the text's first token has none.
+  void write_logits(const Window& window, const fsv_event& event) {
+    if (!logits_ || !event.logits) return;
+    const size_t skipped = event.token_count - event.logit_row_count;
+    for (size_t row = 0; row < event.logit_row_count; ++row) {
+      const size_t token = window.tokens_seen + skipped + row;
+      if (token < first_scored()) continue;
+      logits_->write_row(window.index, token - first_scored(), event.logits + row * session_.info().vocabulary_size);
+    }
+  }
+
   EngineSession& session_;
   const PerplexityOptions& options_;
   std::vector<int32_t> tokens_;
-  std::vector<int32_t> begin_;
   size_t window_count_ = 0;
+  std::optional<LogitsFile> logits_;
   std::unordered_map<fsv_request, Window> active_;
   Score score_;
 };
@@ -154,6 +180,7 @@ void add_perplexity(CLI::App& program, Invocation& invocation) {
   command->add_option("--parallel", options->parallel, "windows under way at once")
       ->check(CLI::Range(1u, 64u))
       ->capture_default_str();
+  command->add_option("--logits-out", options->logits_out, "write the full logits of the scored rows to this file");
   command->add_flag("--json", options->json, "one JSON object");
   command->callback([options, &invocation] {
     invocation.json = options->json;

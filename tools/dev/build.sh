@@ -45,5 +45,5 @@ dev_demo() {
   dev_build release
   say "asking SmolLM2-135M-Instruct: $prompt"
   "$BUILD_DIR/release/bin/fastserve" run --model "$MODEL_DIR/smollm2-135m-instruct-q4_1.gguf" \
-    --prompt "$prompt" --max-tokens 256 --temperature 0
+    --system "You are a helpful assistant." --prompt "$prompt" --max-tokens 256 --temperature 0
 }
