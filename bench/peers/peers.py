@@ -76,6 +76,18 @@ def print_model(name, rates, ratios):
             f"{'%.2f-%.2f' % (row[m]['min'], row[m]['max']):>14}" if m in row else f"{'-':>14}" for m in metrics))
 
 
+def openvino_python():
+    """The Python of a private environment with openvino-genai, made first where it is not there."""
+    folder = os.path.join(llama_build.PEERS, "openvino")
+    python = os.path.join(folder, "bin", "python")
+    done = os.path.join(folder, "installed")
+    if not os.path.exists(done):
+        llama_build.run([sys.executable, "-m", "venv", folder])
+        llama_build.run([python, "-m", "pip", "install", "--quiet", "openvino-genai", "numpy"])
+        open(done, "w", encoding="utf-8").close()
+    return python
+
+
 def parse_arguments():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     numbers = lambda text: [int(word) for word in text.split(",") if word]
@@ -89,7 +101,8 @@ def parse_arguments():
     parser.add_argument("--streams", type=numbers, default=[8, 32], help="numbers of streams besides 1; empty: none")
     parser.add_argument("--llama-dir", help="build folder of llama.cpp; default: our own under build/peers/")
     parser.add_argument("--shipped", default=peer_models.SHIPPED, help="SmolLM2 as packaged")
-    parser.add_argument("--openvino-python", help="a Python that has openvino-genai: compare with it too")
+    parser.add_argument("--openvino", action="store_true", help="compare with OpenVINO GenAI too (installed by pip)")
+    parser.add_argument("--openvino-python", help="a Python that has openvino-genai, instead of installing it")
     parser.add_argument("--openvino-model", help="converted folder for it; default: the same GGUF file")
     parser.add_argument("--prepare", action="store_true", help="only build llama.cpp and make the models")
     parser.add_argument("--json", help="also write everything to this file")
@@ -104,8 +117,8 @@ def main():
     if args.prepare:
         return
     contestants = [engines.Fastserve(args.fastserve), engines.Llama(build, True), engines.Llama(build, False)]
-    if args.openvino_python:
-        contestants.append(engines.OpenVino(args.openvino_python, args.openvino_model))
+    if args.openvino or args.openvino_python:
+        contestants.append(engines.OpenVino(args.openvino_python or openvino_python(), args.openvino_model))
     print(f"llama.cpp {build.version()}, {args.threads} threads, {args.rounds} rounds, prompt {args.prompt_tokens}, "
           f"decode {args.decode_tokens}; tokens per second (start: 1/s), medians")
     report = {"threads": args.threads, "rounds": args.rounds, "prompt_tokens": args.prompt_tokens,
