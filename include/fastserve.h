@@ -179,7 +179,8 @@ enum {
   FSV_MODE_THREADED = 0, /* the engine owns one engine thread and thread_count - 1 workers */
   FSV_MODE_PUMPED = 1    /* no library threads: the host calls fsv_engine_step */
 };
-enum { FSV_KV_F16 = 0, FSV_KV_F32 = 1 };
+/* Q8: 8 bit with one scale a token and head. */
+enum { FSV_KV_F16 = 0, FSV_KV_F32 = 1, FSV_KV_BF16 = 2, FSV_KV_Q8 = 3 };
 /* FAST: the best SIMD kernels, activations quantised to 8 bit (blocks of 32) where weights are quantised.
  * REFERENCE: scalar kernels, f32 activations on dequantised weights: slow, the oracle of every test. */
 enum { FSV_KERNELS_FAST = 0, FSV_KERNELS_REFERENCE = 1 };

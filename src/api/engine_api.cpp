@@ -7,6 +7,11 @@ namespace {
 using namespace fastserve;       // NOLINT(google-build-using-namespace): shims speak both languages
 using namespace fastserve::api;  // NOLINT(google-build-using-namespace)
 
+static_assert(static_cast<uint32_t>(kernels::KvType::kF16) == FSV_KV_F16);
+static_assert(static_cast<uint32_t>(kernels::KvType::kF32) == FSV_KV_F32);
+static_assert(static_cast<uint32_t>(kernels::KvType::kBF16) == FSV_KV_BF16);
+static_assert(static_cast<uint32_t>(kernels::KvType::kQ8) == FSV_KV_Q8);
+
 fsv_engine_config default_config() {
   fsv_engine_config config;
   fsv_engine_config_init(&config);
@@ -34,7 +39,7 @@ Result<EngineOptions> engine_options(const fsv_engine_config& config) {
   FSV_TRY(check_device(config));
   FSV_TRY(check_range("thread_count", config.thread_count, 1024));
   FSV_TRY(check_range("kernels", config.kernels, FSV_KERNELS_REFERENCE));
-  FSV_TRY(check_range("kv_dtype", config.kv_dtype, FSV_KV_F32));
+  FSV_TRY(check_range("kv_dtype", config.kv_dtype, FSV_KV_Q8));
   FSV_TRY(check_range("scheduler", config.scheduler, FSV_SCHEDULER_FCFS));
   FSV_TRY(check_range("context_tokens", config.context_tokens, 1 << 24));
   FSV_TRY(check_range("max_sequences", config.max_sequences, 4096));
@@ -48,7 +53,7 @@ Result<EngineOptions> engine_options(const fsv_engine_config& config) {
   options.mode = static_cast<EngineMode>(config.mode);
   options.thread_count = config.thread_count;
   options.reference_kernels = config.kernels == FSV_KERNELS_REFERENCE;
-  options.kv_type = config.kv_dtype == FSV_KV_F32 ? kernels::KvType::kF32 : kernels::KvType::kF16;
+  options.kv_type = static_cast<kernels::KvType>(config.kv_dtype);
   options.context_tokens = config.context_tokens;
   options.max_sequences = or_default(config.max_sequences, options.max_sequences);
   options.max_batch_tokens = or_default(config.max_batch_tokens, options.max_batch_tokens);

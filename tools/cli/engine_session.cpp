@@ -18,7 +18,10 @@ fsv_engine_config engine_config(const EngineOptions& options) {
   fsv_engine_config_init(&config);
   config.thread_count = options.threads;
   config.kernels = options.kernels == "reference" ? FSV_KERNELS_REFERENCE : FSV_KERNELS_FAST;
-  config.kv_dtype = options.kv == "f32" ? FSV_KV_F32 : FSV_KV_F16;
+  config.kv_dtype = options.kv == "f32"    ? FSV_KV_F32
+                    : options.kv == "bf16" ? FSV_KV_BF16
+                    : options.kv == "q8"   ? FSV_KV_Q8
+                                           : FSV_KV_F16;
   config.context_tokens = options.context;
   config.max_sequences = options.max_sequences;
   config.memory_budget_bytes = options.memory_budget;

@@ -54,7 +54,7 @@ void add_engine_options(CLI::App& command, EngineOptions& options) {
       ->check(CLI::IsMember({"fast", "reference"}))
       ->capture_default_str();
   command.add_option("--kv", options.kv, "type of the KV cache")
-      ->check(CLI::IsMember({"f16", "f32"}))
+      ->check(CLI::IsMember({"f16", "f32", "bf16", "q8"}))
       ->capture_default_str();
   command.add_option("--memory-budget", options.memory_budget, "bytes for weights, KV and activations; 0: no limit");
 }
