@@ -1,4 +1,4 @@
-# cmake -DBUILD= -DCC= -DLIBDIR= -DCONSUMER= -DWORK= -DVERSION= -P package_test.cmake
+# cmake -DBUILD= -DCC= -DLIBDIR= -DCONSUMER= -DWORK= -DVERSION= -DREADME= -P package_test.cmake
 function(run)
   execute_process(COMMAND ${ARGN} RESULT_VARIABLE result OUTPUT_VARIABLE output ERROR_VARIABLE errors)
   if(NOT result EQUAL 0)
@@ -33,3 +33,19 @@ expect_version("pkg-config" ${WORK}/build/by_pkg_config ${with_library})
 
 run(${CC} ${CONSUMER}/main.c -o ${WORK}/build/plain -I${WORK}/prefix/include -L${lib} -lfastserve)
 expect_version("-lfastserve" ${WORK}/build/plain ${with_library})
+
+# The README's example compiles and links as it stands; without its model it ends with a message.
+file(READ ${README} readme)
+string(REGEX MATCH "```c\n(.*)\n```\n\nLarger" example "${readme}")
+if(NOT example)
+  message(FATAL_ERROR "no C example found in ${README}")
+endif()
+file(WRITE ${WORK}/build/readme.c "${CMAKE_MATCH_1}\n")
+run(${CC} -std=c99 -Wall -Wextra -Werror ${WORK}/build/readme.c -o ${WORK}/build/readme -I${WORK}/prefix/include
+  -L${lib} -lfastserve)
+execute_process(COMMAND ${with_library} ${WORK}/build/readme WORKING_DIRECTORY ${WORK}/build RESULT_VARIABLE result
+  OUTPUT_VARIABLE output)
+if(NOT result EQUAL 1 OR output STREQUAL "")
+  message(FATAL_ERROR "the README's example without a model: ended with ${result}, printed '${output}'")
+endif()
+message("README: ${output}")

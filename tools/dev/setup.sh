@@ -4,7 +4,7 @@
 PACKAGES_build=(g++ cmake ninja-build ccache pkg-config python3 python3-venv
   libboost1.81-dev libutf8proc-dev libpcre2-dev libcli11-dev)
 PACKAGES_test=(libgtest-dev libgmock-dev)
-PACKAGES_lint=(clang-format-${CLANG_VERSION} binutils)
+PACKAGES_lint=(clang-format-${CLANG_VERSION} binutils git)
 PACKAGES_tidy=(clang-tidy-${CLANG_VERSION})
 PACKAGES_fuzz=(clang-${CLANG_VERSION} libclang-rt-${CLANG_VERSION}-dev)
 PACKAGES_bench=(libbenchmark-dev)
