@@ -1,9 +1,6 @@
 // The patterns of GPT-2, SmolLM, Llama 3 and Qwen 2 as code: one pass, one look at each code point or two.
 #include "text/pre_tokenizer.h"
 
-#include <string>
-
-#include "base/format.h"
 #include "text/unicode.h"
 
 namespace fastserve {
@@ -170,43 +167,6 @@ class Llama3PreTokenizer final : public PatternPreTokenizer {
   int number_size_max_;
 };
 
-enum class Pattern { kGpt2, kSmollm, kLlama3, kQwen2 };
-
-struct KnownName {
-  std::string_view name;
-  Pattern pattern;
-  PreTokenizerTraits traits = {};
-};
-
-constexpr PreTokenizerTraits kIgnoreMerges{.ignore_merges = true};
-constexpr PreTokenizerTraits kCompose{.compose = true};
-
-constexpr KnownName kKnownNames[] = {
-    {"", Pattern::kGpt2},
-    {"default", Pattern::kGpt2},
-    {"gpt-2", Pattern::kGpt2},
-    {"smollm", Pattern::kSmollm},
-    {"llama3", Pattern::kLlama3, kIgnoreMerges},
-    {"llama-v3", Pattern::kLlama3, kIgnoreMerges},
-    {"llama-bpe", Pattern::kLlama3, kIgnoreMerges},
-    {"qwen2", Pattern::kQwen2, kCompose},
-    {"deepseek-r1-qwen", Pattern::kQwen2, kCompose},
-};
-
-std::unique_ptr<PreTokenizer> create_splitter(Pattern pattern) {
-  switch (pattern) {
-    case Pattern::kGpt2:
-      return std::make_unique<Gpt2PreTokenizer>();
-    case Pattern::kSmollm:
-      return std::make_unique<SmollmPreTokenizer>();
-    case Pattern::kLlama3:
-      return std::make_unique<Llama3PreTokenizer>(3);
-    case Pattern::kQwen2:
-      return std::make_unique<Llama3PreTokenizer>(1);
-  }
-  return nullptr;
-}
-
 }  // namespace
 
 Status PatternPreTokenizer::apply(PieceList& list) const {
@@ -226,11 +186,10 @@ Status PatternPreTokenizer::apply(PieceList& list) const {
   return {};
 }
 
-Result<NamedPreTokenizer> create_pre_tokenizer(std::string_view name) {
-  for (const KnownName& known : kKnownNames) {
-    if (known.name == name) return NamedPreTokenizer{create_splitter(known.pattern), known.traits};
-  }
-  return Status(StatusCode::kUnsupported, format("unknown pre-tokenizer '", name, "'"));
+std::unique_ptr<PreTokenizer> create_gpt2_pre_tokenizer() { return std::make_unique<Gpt2PreTokenizer>(); }
+std::unique_ptr<PreTokenizer> create_smollm_pre_tokenizer() { return std::make_unique<SmollmPreTokenizer>(); }
+std::unique_ptr<PreTokenizer> create_llama3_pre_tokenizer(int number_size_max) {
+  return std::make_unique<Llama3PreTokenizer>(number_size_max);
 }
 
 }  // namespace fastserve

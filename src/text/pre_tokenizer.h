@@ -36,6 +36,12 @@ struct NamedPreTokenizer {
   PreTokenizerTraits traits;
 };
 
+// The common patterns as code (pre_tokenizer.cpp): GPT-2's; the same after taking every number alone; Llama 3's, which
+// takes up to three digits together, as Qwen 2's takes one.
+std::unique_ptr<PreTokenizer> create_gpt2_pre_tokenizer();
+std::unique_ptr<PreTokenizer> create_smollm_pre_tokenizer();
+std::unique_ptr<PreTokenizer> create_llama3_pre_tokenizer(int number_size_max);
+
 // By the name in "tokenizer.ggml.pre"; kUnsupported names one that is not known.
 Result<NamedPreTokenizer> create_pre_tokenizer(std::string_view name);
 
