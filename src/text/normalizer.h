@@ -22,6 +22,19 @@ std::unique_ptr<Normalizer> create_form_normalizer(unicode::NormalForm form);
 std::unique_ptr<Normalizer> create_replace_normalizer(std::string from, std::string to);
 // Puts `prefix` before a stretch that is not empty.
 std::unique_ptr<Normalizer> create_prepend_normalizer(std::string prefix);
+
+// bert_normalizer.cpp
+struct BertNormalizerOptions {
+  bool clean_text = true;     // no control characters, all white space as spaces
+  bool space_chinese = true;  // spaces around ideographs
+  bool strip_accents = true;
+  bool lowercase = true;
+};
+std::unique_ptr<Normalizer> create_bert_normalizer(const BertNormalizerOptions& options);
+std::unique_ptr<Normalizer> create_lowercase_normalizer();
+std::unique_ptr<Normalizer> create_strip_accents_normalizer();
+std::unique_ptr<Normalizer> create_strip_normalizer(bool left, bool right);
+
 std::unique_ptr<Normalizer> create_sequence_normalizer(std::vector<std::unique_ptr<Normalizer>> steps);
 
 }  // namespace fastserve

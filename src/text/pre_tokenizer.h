@@ -44,5 +44,6 @@ std::unique_ptr<PreTokenizer> create_llama3_pre_tokenizer(int number_size_max);
 
 // By the name in "tokenizer.ggml.pre"; kUnsupported names one that is not known.
 Result<NamedPreTokenizer> create_pre_tokenizer(std::string_view name);
+std::vector<std::string_view> pre_tokenizer_names();
 
 }  // namespace fastserve

@@ -1,9 +1,11 @@
 // The names of GGUF's "tokenizer.ggml.pre" and the patterns that their models' makers published with them.
 #include <array>
 #include <iterator>
+#include <span>
 #include <string_view>
 
 #include "base/format.h"
+#include "text/hf_classes.h"
 #include "text/pre_tokenizer.h"
 #include "text/split_pre_tokenizer.h"
 
@@ -50,19 +52,19 @@ constexpr std::string_view kYoutu =
     FSV_CASED_WORDS(FSV_CONTRACTIONS "?") R"(|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n/]*)" FSV_SPACES;
 // The letters of Latin, Greek, Cyrillic and a few more scripts that have case.
 constexpr std::string_view kDeepseekLetters =
-    R"(\s?[A-Za-zµÀ-ÖØ-öø-ƺƼ-ƿǄ-ʓʕ-ʯͰ-ͳͶͷͻ-ͽͿΆΈ-ΊΌΎ-ΡΣ-ϵϷ-ҁҊ-ԯԱ-ՖႠ-ჅᎠ-Ᏽᏸ-ᏽᲐ-ᲺᲽ-Ჿᴀ-ᴫᵫ-ᵷᵹ-ᶚḀ-ἕἘ-Ἕἠ-ὅὈ-Ὅὐ-ὗὙὛὝὟ-ώᾀ-ᾴᾶ-ᾼ\x{1FBE}ῂ-ῄῆ-ῌῐ-)"
+    R"(\s?[A-Za-zµÀ-ÖØ-öø-ƺƼ-ƿǄ-ʓʕ-ʯͰ-ͳͶͷͻ-ͽͿΆΈ-ΊΌΎ-ΡΣ-ϵϷ-ҁҊ-ԯԱ-ՖႠ-ჅᎠ-Ᏽᏸ-ᏽᲐ-ᲺᲽ-Ჿᴀ-ᴫᵫ-ᵷᵹ-ᶚḀ-ἕἘ-Ἕἠ-ὅὈ-Ὅὐ-ὗὙὛὝὟ-\x{1F7D}ᾀ-ᾴᾶ-ᾼ\x{1FBE}ῂ-ῄῆ-ῌῐ-)"
     R"(\x{1FD3}ῖ-\x{1FDB}ῠ-Ῥῲ-ῴῶ-ῼℂℇℊ-ℓℕℙ-ℝℤ\x{2126}ℨ\x{212A}-ℭℯ-ℴℹℼ-ℿⅅ-ⅉⅎↃↄⰀ-ⱻⱾ-ⳤⳫ-ⳮⳲⳳꙀ-ꙭꚀ-ꚛꜢ-ꝯꝱ-ꞇꞋ-ꞎꭰ-ꮿﬀ-ﬆﬓ-ﬗＡ-Ｚａ-ｚ𐐀-𐑏𐒰-𐓓𐓘-𐓻𐲀-𐲲𐳀-𐳲𑢠-𑣟𞤀-𞥃]+)";
 constexpr std::string_view kDeepseekCjk = "[一-龥ࠀ-一가-퟿]+";
-constexpr std::string_view kFalconPunctuation = R"([\p{P}$+<=>^~|`]+)";
 
-enum class Base { kNone, kGpt2, kSmollm, kLlama3, kQwen2 };
+enum class Base { kNone, kGpt2, kSmollm, kLlama3, kQwen2, kFalcon };
 
-// Patterns one after another, each cutting what the ones before left; then the base's.
+// Patterns one after another, each cutting what the ones before left; then the base's, then more patterns.
 struct Recipe {
   std::string_view name;
   Base base = Base::kNone;
   PreTokenizerTraits traits = {};
   std::array<std::string_view, 5> patterns = {};
+  std::array<std::string_view, 1> patterns_after = {};
 };
 
 constexpr PreTokenizerTraits kIgnoreMerges{.ignore_merges = true};
@@ -122,7 +124,7 @@ constexpr Recipe kRecipes[] = {
     {"kormo", Base::kQwen2},
     {"f2llmv2", Base::kQwen2},
     {"laguna", Base::kQwen2, {}, {"[^\\n]+|[\\n]+"}},
-    {"qwen35", Base::kNone, kCompose, {kQwen35}},
+    {"qwen35", Base::kNone, {}, {kQwen35}},
     {"gpt-4o", Base::kNone, {}, {kGpt4o}},
     {"llama4", Base::kNone, {}, {kGpt4o}},
     {"kanana2", Base::kNone, {}, {kGpt4o}},
@@ -141,7 +143,7 @@ constexpr Recipe kRecipes[] = {
      {},
      {"[\r\n]", kDeepseekLetters, R"(\s?[!-/:-~！-／：-～‘-‟　-。]+)", R"(\s+$)", R"([一-龥ࠀ-一가-퟿]+|\p{N})"}},
     {"deepseek-coder", Base::kNone, {}, {"[\r\n]", R"(\s?\p{L}+)", R"(\s?\p{P}+)", kDeepseekCjk, R"(\p{N})"}},
-    {"falcon", Base::kGpt2, {}, {kFalconPunctuation}},
+    {"falcon", Base::kFalcon, {}, {}, {"[0-9][0-9][0-9]"}},
     {"poro-chat", Base::kNone, {}, {kBloom}},
     {"bloom", Base::kNone, {}, {kBloom}},
     {"gpt3-finnish", Base::kNone, {}, {kBloom}},
@@ -175,21 +177,34 @@ std::unique_ptr<PreTokenizer> create_base(Base base) {
       return create_llama3_pre_tokenizer(3);
     case Base::kQwen2:
       return create_llama3_pre_tokenizer(1);
+    case Base::kFalcon: {
+      std::vector<std::unique_ptr<PreTokenizer>> steps;
+      steps.push_back(
+          create_split_pre_tokenizer(create_code_point_matcher(hf::is_punctuation), SplitBehavior::kContiguous, false));
+      steps.push_back(create_gpt2_pre_tokenizer());
+      return create_sequence_pre_tokenizer(std::move(steps));
+    }
     case Base::kNone:
       break;
   }
   return nullptr;
 }
 
-Result<NamedPreTokenizer> create_from(const Recipe& recipe) {
-  std::vector<std::unique_ptr<PreTokenizer>> steps;
-  for (const std::string_view pattern : recipe.patterns) {
+Status add_patterns(std::span<const std::string_view> patterns, std::vector<std::unique_ptr<PreTokenizer>>& steps) {
+  for (const std::string_view pattern : patterns) {
     if (pattern.empty()) continue;
     FSV_ASSIGN(Regex regex, Regex::compile(pattern));
     steps.push_back(
         create_split_pre_tokenizer(create_regex_matcher(std::move(regex)), SplitBehavior::kIsolated, false));
   }
+  return {};
+}
+
+Result<NamedPreTokenizer> create_from(const Recipe& recipe) {
+  std::vector<std::unique_ptr<PreTokenizer>> steps;
+  FSV_TRY(add_patterns(recipe.patterns, steps));
   if (recipe.base != Base::kNone) steps.push_back(create_base(recipe.base));
+  FSV_TRY(add_patterns(recipe.patterns_after, steps));
   NamedPreTokenizer named;
   named.traits = recipe.traits;
   named.splitter = steps.size() == 1 ? std::move(steps.front()) : create_sequence_pre_tokenizer(std::move(steps));
@@ -203,6 +218,12 @@ Result<NamedPreTokenizer> create_pre_tokenizer(std::string_view name) {
     if (recipe.name == name) return create_from(recipe);
   }
   return Status(StatusCode::kUnsupported, format("unknown pre-tokenizer '", name, "'"));
+}
+
+std::vector<std::string_view> pre_tokenizer_names() {
+  std::vector<std::string_view> names;
+  for (const Recipe& recipe : kRecipes) names.push_back(recipe.name);
+  return names;
 }
 
 }  // namespace fastserve

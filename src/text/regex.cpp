@@ -4,6 +4,7 @@
 #include <pcre2.h>
 
 #include <algorithm>
+#include <iterator>
 #include <utility>
 
 #include "base/format.h"
@@ -26,7 +27,20 @@ constexpr size_t kPatternBytesMax = 1u << 16;
 constexpr std::string_view kWhiteSpace =
     "\\t-\\r \\x{85}\\x{A0}\\x{1680}\\x{2000}-\\x{200A}\\x{2028}\\x{2029}\\x{202F}\\x{205F}\\x{3000}";
 
-// Rewrites \s and \S; other escapes mean the same to both. \S inside a class stays, which differs in U+180E alone.
+// Scripts by name; to PCRE2 the bare name also means characters that several scripts share.
+constexpr std::string_view kScripts[] = {"Han",      "Hiragana", "Katakana",   "Hangul",  "Latin", "Greek",
+                                         "Cyrillic", "Arabic",   "Hebrew",     "Thai",    "Lao",   "Khmer",
+                                         "Myanmar",  "Tibetan",  "Devanagari", "Bengali", "Tamil", "Telugu"};
+
+// Name in "{Name}" at the start of `text`, if it is one of a script.
+bool begins_with_script(std::string_view text) {
+  const size_t end = text.find('}');
+  if (text.empty() || text[0] != '{' || end == std::string_view::npos) return false;
+  return std::find(std::begin(kScripts), std::end(kScripts), text.substr(1, end - 1)) != std::end(kScripts);
+}
+
+// Rewrites \s, \S and scripts; other escapes mean the same to both. \S inside a class stays, which differs in U+180E
+// alone.
 std::string translate(std::string_view pattern) {
   std::string out;
   bool in_class = false;
@@ -40,6 +54,10 @@ std::string translate(std::string_view pattern) {
         out += format("[^", kWhiteSpace, "]");
       } else {
         out += {c, escaped};
+        if ((escaped == 'p' || escaped == 'P') && begins_with_script(pattern.substr(i + 1))) {
+          out += "{sc:";
+          ++i;
+        }
       }
       continue;
     }

@@ -119,7 +119,9 @@ Pipeline start_pipeline(const TokenizerData& data, std::string name, bool byte_l
   for (const bool user_defined : {false, true}) {
     for (size_t id = 0; id < data.tokens.size(); ++id) {
       const TokenType type = type_of(data, id);
-      const bool plain = !is_literal(type) && type != TokenType::kByte;
+      // No text of bytes becomes a token that is not made of bytes' characters.
+      const bool plain = !is_literal(type) && type != TokenType::kByte &&
+                         (!byte_level || byte_level_decode(data.tokens[id]).has_value());
       if (user_defined ? type == TokenType::kUserDefined : plain) vocabulary->index.insert(static_cast<int32_t>(id));
     }
   }

@@ -29,6 +29,32 @@ TEST(TokenizerGolden, SplitsOfGpt2) { expect_splits("gpt-2", "splits_gpt2.txt");
 TEST(TokenizerGolden, SplitsOfSmollm) { expect_splits("smollm", "splits_smollm.txt"); }
 TEST(TokenizerGolden, SplitsOfLlama3) { expect_splits("llama-bpe", "splits_llama3.txt"); }
 TEST(TokenizerGolden, SplitsOfQwen2) { expect_splits("qwen2", "splits_qwen2.txt"); }
+TEST(TokenizerGolden, SplitsOfPatterns) {
+  expect_splits("gpt-4o", "splits_gpt4o.txt");
+  expect_splits("tekken", "splits_tekken.txt");
+  expect_splits("qwen35", "splits_qwen35.txt");
+  expect_splits("kimi-k2", "splits_kimi.txt");
+  expect_splits("deepseek-v3", "splits_deepseek_v3.txt");
+  expect_splits("falcon", "splits_falcon.txt");
+}
+
+TEST(TokenizerGolden, EveryKnownNameCoversItsText) {
+  const std::vector<std::string> lines = corpus();
+  for (const std::string_view name : pre_tokenizer_names()) {
+    auto created = create_pre_tokenizer(name);
+    ASSERT_TRUE(created.ok()) << name << ": " << created.status().message();
+    for (size_t i = 0; i < lines.size(); i += 7) {
+      PieceList list{AlignedText::from(lines[i], 0, false), {{0, lines[i].size()}}};
+      ASSERT_TRUE(created->splitter->apply(list).ok()) << name;
+      size_t end = 0;
+      for (const TextRange& piece : list.pieces) {
+        ASSERT_EQ(piece.start, end) << name << " line " << i + 1;
+        end = piece.end;
+      }
+      ASSERT_EQ(end, lines[i].size()) << name << " line " << i + 1;
+    }
+  }
+}
 
 void expect_ids_of_tiny(const std::string& pre, const std::string& name) {
   TokenizerData data;
