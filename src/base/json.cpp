@@ -30,20 +30,6 @@ std::string place_of(std::string_view text, size_t position) {
   return format("line ", line, ", column ", position - line_begin + 1);
 }
 
-// Length of the valid UTF-8 sequence at the beginning of `text`, 0 if there is none.
-size_t sequence_length(std::string_view text) {
-  const auto byte = [&](size_t i) { return static_cast<uint8_t>(text[i]); };
-  const uint8_t lead = byte(0);
-  const size_t length = lead < 0x80 ? 1 : lead < 0xc2 ? 0 : lead < 0xe0 ? 2 : lead < 0xf0 ? 3 : lead < 0xf5 ? 4 : 0;
-  if (length == 0 || length > text.size()) return 0;
-  for (size_t i = 1; i < length; ++i) {
-    if ((byte(i) & 0xc0) != 0x80) return 0;
-  }
-  if ((lead == 0xe0 && byte(1) < 0xa0) || (lead == 0xed && byte(1) > 0x9f)) return 0;  // overlong, surrogate
-  if ((lead == 0xf0 && byte(1) < 0x90) || (lead == 0xf4 && byte(1) > 0x8f)) return 0;  // overlong, past U+10FFFF
-  return length;
-}
-
 }  // namespace
 
 Kind Value::kind() const {
@@ -142,31 +128,6 @@ Result<Document> parse(std::string_view text, std::string_view name, uint32_t de
     document.storage_->root.emplace(parser.release());
     return document;
   });
-}
-
-void append_quoted(std::string& out, std::string_view text) {
-  constexpr char kHex[] = "0123456789abcdef";
-  out.push_back('"');
-  while (!text.empty()) {
-    const size_t length = sequence_length(text);
-    const char c = text[0];
-    if (length == 0) {
-      out += "\xef\xbf\xbd";
-    } else if (c == '"' || c == '\\') {
-      out.push_back('\\');
-      out.push_back(c);
-    } else if (static_cast<uint8_t>(c) < 0x20 || c == 0x7f) {
-      out += c == '\n' ? "\\n" : c == '\t' ? "\\t" : c == '\r' ? "\\r" : "\\u00";
-      if (c != '\n' && c != '\t' && c != '\r') {
-        out.push_back(kHex[static_cast<uint8_t>(c) >> 4]);
-        out.push_back(kHex[static_cast<uint8_t>(c) & 15]);
-      }
-    } else {
-      out.append(text.substr(0, length));
-    }
-    text.remove_prefix(length == 0 ? 1 : length);
-  }
-  out.push_back('"');
 }
 
 }  // namespace fastserve::json

@@ -1,4 +1,5 @@
-// JSON: a parsed document and cheap views into it, over Boost.JSON, which no other file sees; and string quoting.
+// JSON: a parsed document and cheap views into it, over Boost.JSON, which no other file sees. For writing see
+// json_writer.h.
 #pragma once
 #include <cstdint>
 #include <memory>
@@ -54,8 +55,5 @@ class Document {
 
 // Strict JSON in UTF-8; of members with one name the last counts. kCorrupt gives `name`, line and column.
 Result<Document> parse(std::string_view text, std::string_view name, uint32_t depth_max = 64);
-
-// Appends `text` as a JSON string with its quotes. Bytes that are no valid UTF-8 become U+FFFD.
-void append_quoted(std::string& out, std::string_view text);
 
 }  // namespace fastserve::json

@@ -30,15 +30,14 @@ uint64_t loaded_bytes(const TensorSpec& spec, const TensorInfo& tensor) {
 }  // namespace
 
 Result<os::File::Identity> LoadJob::identify() {
-  FSV_ASSIGN(identity_, model_identity(path_));
-  return identity_;
+  FSV_ASSIGN(source_, open_model_source(path_));
+  return source_->identity();
 }
 
 Status LoadJob::prepare() {
   model_ = std::make_shared<LoadedModel>();
   model_->memory = memory_;
-  model_->identity = identity_;
-  FSV_ASSIGN(source_, open_model_source(path_));
+  model_->identity = source_->identity();
   FSV_ASSIGN(model_->def, create_model_def(*source_));
   specs_ = model_->def->tensors();
   for (const TensorSpec& spec : specs_) FSV_TRY(check_tensor(*source_, spec));

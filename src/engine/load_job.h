@@ -18,7 +18,7 @@ class LoadJob {
   LoadJob(std::string path, const EngineOptions& options, std::shared_ptr<LimitResource> memory)
       : path_(std::move(path)), options_(options), memory_(std::move(memory)) {}
 
-  // Identity of the file, so that a model already loaded can be shared. Call first.
+  // Opens the model and reads its headers: their identity, so that one already loaded can be shared. Call first.
   Result<os::File::Identity> identify();
   // Reads and checks the header, takes the memory for weights and cuts the work into chunks.
   Status prepare();
@@ -50,7 +50,6 @@ class LoadJob {
   std::string path_;
   EngineOptions options_;
   std::shared_ptr<LimitResource> memory_;
-  os::File::Identity identity_;
   std::unique_ptr<ModelSource> source_;
   std::shared_ptr<LoadedModel> model_;
   std::vector<TensorSpec> specs_;

@@ -19,6 +19,11 @@ class GgufSource final : public TableSource {
     for (const auto& file : files_) bytes += file->size_bytes();
     return bytes;
   }
+  os::File::Identity identity() const override {
+    std::vector<os::File::Identity> identities;
+    for (const auto& file : files_) identities.push_back(file->identity());
+    return combined_identity(identities);
+  }
 
   Status read_tensor(const TensorInfo& tensor, uint64_t offset_bytes, void* destination, size_t size_bytes) override {
     FSV_TRY(check_tensor_range(tensor, offset_bytes, size_bytes));

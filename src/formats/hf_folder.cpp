@@ -18,8 +18,10 @@ constexpr uint64_t kConfigBytesMax = uint64_t{64} << 20;
 constexpr uint64_t kSideFileBytesMax = uint64_t{256} << 20;
 constexpr size_t kShardCountMax = 512;
 
-Result<std::string> read_whole(const std::string& path, uint64_t size_bytes_max) {
+Result<std::string> read_whole(const std::string& path, uint64_t size_bytes_max,
+                               os::File::Identity* identity = nullptr) {
   FSV_ASSIGN(std::unique_ptr<os::File> file, os::open_file(path));
+  if (identity != nullptr) *identity = file->identity();
   if (file->size_bytes() > size_bytes_max) {
     return Status(StatusCode::kUnsupported,
                   format("\"", path, "\" has ", file->size_bytes(), " bytes, more than ", size_bytes_max));
@@ -44,6 +46,11 @@ class HfFolderSource final : public TableSource {
     for (const auto& file : files_) bytes += file->size_bytes();
     return bytes;
   }
+  os::File::Identity identity() const override {
+    std::vector<os::File::Identity> identities = {config_identity_};  // it can change what the weights mean
+    for (const auto& file : files_) identities.push_back(file->identity());
+    return combined_identity(identities);
+  }
   Status read_tensor(const TensorInfo& tensor, uint64_t offset_bytes, void* destination, size_t size_bytes) override {
     return guarded([&] { return read_part(tensor, offset_bytes, static_cast<uint8_t*>(destination), size_bytes); });
   }
@@ -66,6 +73,7 @@ class HfFolderSource final : public TableSource {
                    std::vector<int64_t> shape);
   Status finish();
   Status read_part(const TensorInfo& tensor, uint64_t offset_bytes, uint8_t* destination, size_t size_bytes);
+  Result<std::shared_ptr<const std::vector<uint8_t>>> whole_tensor(const std::string& name, const HfTensor& tensor);
   std::string path_of(std::string_view name) const { return fastserve::format(folder_, "/", name); }
   Status fail(StatusCode code, std::string_view text) const {
     return Status(code, fastserve::format("\"", folder_, "\": ", text));
@@ -81,6 +89,7 @@ class HfFolderSource final : public TableSource {
 
   const std::string folder_;
   HfModel model_;
+  os::File::Identity config_identity_;
   HfFiles files_;
   std::map<std::string, Gathered, std::less<>> gathered_;
   std::map<std::string, HfTensor, std::less<>> recipes_;
@@ -99,7 +108,7 @@ Status HfFolderSource::open() {
 
 Status HfFolderSource::read_config() {
   const std::string path = path_of("config.json");
-  FSV_ASSIGN(const std::string text, read_whole(path, kConfigBytesMax));
+  FSV_ASSIGN(const std::string text, read_whole(path, kConfigBytesMax, &config_identity_));
   FSV_ASSIGN(const json::Document document, json::parse(text, fastserve::format("\"", path, "\"")));
   FSV_ASSIGN(model_, read_hf_config(document.root(), path));
   return read_chat_template();
@@ -291,20 +300,28 @@ Status HfFolderSource::read_part(const TensorInfo& tensor, uint64_t offset_bytes
     return Status(StatusCode::kInvalidArgument, "a tensor of another model");
   }
   if (!needs_whole(place->second)) return read_hf_rows(place->second, files_, offset_bytes, destination, size_bytes);
-  std::shared_ptr<const std::vector<uint8_t>> whole;
-  {
-    const std::lock_guard lock(whole_mutex_);
-    if (whole_name_ != tensor.name || whole_ == nullptr) {
-      whole_ = nullptr;
-      auto bytes = std::make_shared<std::vector<uint8_t>>();
-      FSV_TRY(read_hf_whole(place->second, files_, *bytes));
-      whole_ = std::move(bytes);
-      whole_name_ = tensor.name;
-    }
-    whole = whole_;
+  if (offset_bytes == 0 && size_bytes == tensor.size_bytes) {  // as vectors are read: nothing is kept
+    std::vector<uint8_t> bytes;
+    FSV_TRY(read_hf_whole(place->second, files_, bytes));
+    std::copy_n(bytes.data(), size_bytes, destination);
+    return {};
   }
+  FSV_ASSIGN(const auto whole, whole_tensor(tensor.name, place->second));
   std::copy_n(whole->data() + offset_bytes, size_bytes, destination);
   return {};
+}
+
+Result<std::shared_ptr<const std::vector<uint8_t>>> HfFolderSource::whole_tensor(const std::string& name,
+                                                                                 const HfTensor& tensor) {
+  const std::lock_guard lock(whole_mutex_);
+  if (whole_name_ != name || whole_ == nullptr) {
+    whole_ = nullptr;  // before the next one is made: one at a time in memory
+    auto bytes = std::make_shared<std::vector<uint8_t>>();
+    FSV_TRY(read_hf_whole(tensor, files_, *bytes));
+    whole_ = std::move(bytes);
+    whole_name_ = name;
+  }
+  return whole_;
 }
 
 }  // namespace

@@ -55,6 +55,8 @@ class ModelSource {
   // Reads bytes of a tensor's data. Range checked. Threads may read at once.
   virtual Status read_tensor(const TensorInfo& tensor, uint64_t offset_bytes, void* destination, size_t size_bytes) = 0;
   virtual uint64_t file_bytes() const = 0;
+  // Identity of what was opened; one for all the files of a split or sharded model.
+  virtual os::File::Identity identity() const = 0;
   // A file that lies beside the weights of a folder ("tokenizer.json"), whole. kNotFound where there is none, and in
   // formats that are a single file.
   virtual Result<std::string> read_side_file(std::string_view name) const;
@@ -75,7 +77,5 @@ Result<std::unique_ptr<ModelSource>> open_gguf(std::unique_ptr<os::File> file);
 // Opens whatever lies at `path`: a GGUF file, any part of a split one, or a Hugging Face folder with safetensors, which
 // then looks as its GGUF conversion would (see hf_folder.h).
 Result<std::unique_ptr<ModelSource>> open_model_source(std::string_view path);
-// Identity of the file with a model's weights (of a folder or a split model: the one that leads to the others).
-Result<os::File::Identity> model_identity(std::string_view path);
 
 }  // namespace fastserve

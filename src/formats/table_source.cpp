@@ -83,6 +83,19 @@ Result<std::string_view> as_string(std::string_view key, const MetaValue& value)
 
 }  // namespace
 
+os::File::Identity combined_identity(const std::vector<os::File::Identity>& identities) {
+  if (identities.size() == 1) return identities[0];
+  constexpr uint64_t kPrime = 0x100000001b3;  // FNV-1a, a word at a time
+  os::File::Identity all{0xcbf29ce484222325, 0xcbf29ce484222325, 0, 0xcbf29ce484222325};
+  for (const os::File::Identity& one : identities) {
+    all.device = (all.device ^ one.device) * kPrime;
+    all.inode = (all.inode ^ one.inode) * kPrime;
+    all.size_bytes += one.size_bytes;
+    all.changed_ns = (all.changed_ns ^ one.changed_ns) * kPrime;
+  }
+  return all;
+}
+
 std::string quoted_name(std::string_view name) {
   constexpr size_t kShown = 96;
   std::string out = "\"";

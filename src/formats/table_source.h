@@ -30,6 +30,9 @@ class TableSource : public ModelSource {
   std::vector<uint32_t> metadata_order_, tensor_order_;  // indices, sorted by name
 };
 
+// One identity for several files: that of the only one, else sizes added and the rest mixed.
+os::File::Identity combined_identity(const std::vector<os::File::Identity>& identities);
+
 // A name from a file for use in a message: in quotes, cut, without control or non-ASCII characters.
 std::string quoted_name(std::string_view name);
 

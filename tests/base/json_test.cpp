@@ -1,9 +1,9 @@
-// JSON: what is read, what is refused with its place, and quoting that a parser reads back.
+// JSON: what is read, what is refused with its place, and that written text reads back.
 #include "base/json.h"
 
 #include <gtest/gtest.h>
 
-#include <limits>
+#include "base/json_writer.h"
 
 namespace fastserve {
 namespace {
@@ -86,8 +86,7 @@ TEST(Json, QuotedTextReadsBack) {
   std::string all;
   for (int c = 0; c < 128; ++c) all.push_back(static_cast<char>(c));
   all += "\xc3\xbc\xe6\x97\xa5\xf0\x9f\x9a\x80";
-  std::string quoted;
-  json::append_quoted(quoted, all);
+  const std::string quoted = JsonWriter().value(all).take();
   const auto parsed = json::parse(quoted, "x");
   ASSERT_TRUE(parsed.ok()) << parsed.status().message();
   EXPECT_EQ(parsed->root().string(), all);
@@ -96,8 +95,7 @@ TEST(Json, QuotedTextReadsBack) {
 TEST(Json, QuotingReplacesInvalidBytes) {
   for (std::string_view bad : {"\xff", "\xc0\x80", "\xe0\x80\x80", "\xed\xa0\x80", "\xf4\x90\x80\x80", "\xc3",
                                "\xe6\x97", "\x80", "\xf8\x88\x80\x80\x80"}) {
-    std::string quoted;
-    json::append_quoted(quoted, bad);
+    const std::string quoted = JsonWriter().value(bad).take();
     const auto parsed = json::parse(quoted, "x");
     ASSERT_TRUE(parsed.ok()) << quoted;
     EXPECT_EQ(parsed->root().string()->substr(0, 3), "\xef\xbf\xbd");
