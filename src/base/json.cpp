@@ -90,6 +90,8 @@ std::optional<int64_t> Value::integer() const {
   return static_cast<int64_t>(number);
 }
 
+bool Value::written_as_integer() const { return kind() == Kind::kNumber && as_boost(value_).is_int64(); }
+
 std::optional<double> Value::number() const {
   if (kind() != Kind::kNumber) return std::nullopt;
   const boost::json::value& value = as_boost(value_);

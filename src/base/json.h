@@ -30,6 +30,7 @@ class Value {
 
   std::optional<bool> boolean() const;
   std::optional<int64_t> integer() const;  // also a number written as 4096.0
+  bool written_as_integer() const;         // a number without fraction and exponent that fits in 64 bits
   std::optional<double> number() const;
   std::optional<std::string_view> string() const;
 

@@ -126,7 +126,13 @@ Status LoadJob::do_chunk(const Chunk& chunk) {
 Status LoadJob::load_text() {
   FSV_ASSIGN(model_->tokenizer, load_tokenizer(*source_));
   FSV_ASSIGN(const std::string source, load_chat_template_source(*source_));
-  FSV_ASSIGN(model_->chat_template, create_chat_template(source));
+  const Tokenizer& tokenizer = *model_->tokenizer;
+  ChatTemplateOptions options;
+  if (tokenizer.bos_id() >= 0) options.bos_token = tokenizer.token_bytes(tokenizer.bos_id());
+  if (tokenizer.eos_id() >= 0) options.eos_token = tokenizer.token_bytes(tokenizer.eos_id());
+  auto created = create_chat_template(source, options);
+  // A template that does not parse refuses to render; the model runs without it.
+  model_->chat_template = created.ok() ? created.take() : broken_chat_template(created.status());
   return {};
 }
 
