@@ -1,5 +1,4 @@
-/* The smallest program: load a model, ask one question, print the answer as it comes.
- *   hello MODEL.gguf ["question"]                                                                                */
+/* The smallest program: load a model, ask one question, print the answer as it comes. */
 #include <fastserve.h>
 #include <stdio.h>
 
@@ -30,7 +29,8 @@ int main(int argc, char** argv) {
   if (failed(fsv_ticket_take_model(engine, ticket, &model, &error), &error)) return 1;
 
   /* The model's chat template turns the question into the token ids that it was trained on. */
-  fsv_chat_message message = {"user", SIZE_MAX, question, SIZE_MAX};
+  fsv_chat_message messages[] = {{"system", SIZE_MAX, "You are a helpful assistant.", SIZE_MAX},
+                                 {"user", SIZE_MAX, question, SIZE_MAX}};
   int32_t prompt[4096];
   fsv_generate_config generate;
   fsv_generate_config_init(&generate);
@@ -38,7 +38,7 @@ int main(int argc, char** argv) {
   generate.max_tokens = 128;
   generate.sampling.temperature = 0; /* always the most likely token */
   fsv_request request = 0;
-  fsv_status status = fsv_chat_tokenize(model, &message, 1, FSV_CHAT_ADD_GENERATION_PROMPT, prompt, 4096,
+  fsv_status status = fsv_chat_tokenize(model, messages, 2, FSV_CHAT_ADD_GENERATION_PROMPT, prompt, 4096,
                                         &generate.token_count, &error);
   if (failed(status, &error)) return 1;
   if (failed(fsv_submit_generate(engine, model, &generate, &request, &error), &error)) return 1;

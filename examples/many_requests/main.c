@@ -116,7 +116,7 @@ static void print_stats(fsv_engine* engine) {
   printf("\n%llu steps for %llu prompt and %llu answer tokens: %.1f rows a step\n", (unsigned long long)metrics.steps,
          (unsigned long long)metrics.prefill_tokens, (unsigned long long)metrics.decode_tokens,
          metrics.steps ? (double)metrics.batch_rows_total / (double)metrics.steps : 0.0);
-  printf("%llu finished, %llu of them cancelled; %.1f MB in use, %.1f MB of it weights\n",
+  printf("%llu finished, %llu cancelled; %.1f MB in use, %.1f MB of it weights\n",
          (unsigned long long)metrics.finished_requests, (unsigned long long)metrics.cancelled_requests,
          (double)memory.used_bytes / 1e6, (double)memory.weight_bytes / 1e6);
 }

@@ -27,8 +27,11 @@ std::string ids_text(const std::vector<int32_t>& ids, bool json) {
     return out.text() + "\n";
   }
   std::string line;
-  for (const int32_t id : ids) line += (line.empty() ? "" : " ") + std::to_string(id);
-  return line + "\n";
+  for (const int32_t id : ids) {
+    if (!line.empty()) line += ' ';
+    line += std::to_string(id);
+  }
+  return line + '\n';
 }
 
 int tokenize_lines(const TokenizeOptions& options) {
