@@ -23,6 +23,15 @@ Status read_strings(const ModelSource& source, std::string_view key, std::vector
   return {};
 }
 
+Status read_bytes(const ModelSource& source, std::string_view key, std::string& out) {
+  const MetaValue* value = source.find(key);
+  if (value == nullptr) return {};
+  if (value->type != MetaType::kArray || !is_integer(value->element_type)) return wrong_type(key, "bytes");
+  out.reserve(value->integers.size());
+  for (const int64_t byte : value->integers) out.push_back(static_cast<char>(byte));
+  return {};
+}
+
 Status read_types(const ModelSource& source, std::vector<int32_t>& out) {
   constexpr std::string_view kKey = "tokenizer.ggml.token_type";
   const MetaValue* value = source.find(kKey);
@@ -131,6 +140,10 @@ Result<TokenizerData> read_tokenizer_data(const ModelSource& source) {
   FSV_TRY(read_ids(source, data));
   FSV_ASSIGN(data.add_bos, source.bool_or("tokenizer.ggml.add_bos_token", data.add_bos));
   FSV_ASSIGN(data.add_eos, source.bool_or("tokenizer.ggml.add_eos_token", data.add_eos));
+  FSV_ASSIGN(data.remove_extra_spaces,
+             source.bool_or("tokenizer.ggml.remove_extra_whitespaces", data.remove_extra_spaces));
+  FSV_ASSIGN(data.lowercase, source.bool_or("tokenizer.ggml.normalizer.lowercase", data.lowercase));
+  FSV_TRY(read_bytes(source, "tokenizer.ggml.precompiled_charsmap", data.character_map));
   FSV_ASSIGN(data.add_space_prefix, source.bool_or("tokenizer.ggml.add_space_prefix", data.add_space_prefix));
   return data;
 }

@@ -35,6 +35,12 @@ std::unique_ptr<Normalizer> create_lowercase_normalizer();
 std::unique_ptr<Normalizer> create_strip_accents_normalizer();
 std::unique_ptr<Normalizer> create_strip_normalizer(bool left, bool right);
 
+// character_map.cpp. SentencePiece applies the longest rule at each place; Hugging Face's `Precompiled` looks at whole
+// grapheme clusters first (`by_grapheme`). kCorrupt when the rules do not hold together.
+Result<std::unique_ptr<Normalizer>> create_character_map_normalizer(std::string_view compiled, bool by_grapheme);
+// Runs of spaces count as one, none at the ends.
+std::unique_ptr<Normalizer> create_collapse_spaces_normalizer();
+
 std::unique_ptr<Normalizer> create_sequence_normalizer(std::vector<std::unique_ptr<Normalizer>> steps);
 
 }  // namespace fastserve

@@ -1,4 +1,5 @@
-// From TokenizerData, as GGUF metadata has it, to a pipeline: byte-level BPE ("gpt2"), SentencePiece ("llama").
+// From TokenizerData, as GGUF metadata has it, to a pipeline: byte-level BPE ("gpt2"), SentencePiece's BPE ("llama")
+// and Unigram ("t5"), WordPiece ("bert").
 #include <charconv>
 #include <optional>
 
@@ -7,6 +8,9 @@
 #include "text/byte_level.h"
 #include "text/pipeline_tokenizer.h"
 #include "text/spm_model.h"
+#include "text/unigram_model.h"
+#include "text/word_pre_tokenizers.h"
+#include "text/wordpiece_model.h"
 
 namespace fastserve {
 namespace {
@@ -156,9 +160,14 @@ Result<std::unique_ptr<Tokenizer>> create_byte_bpe(const TokenizerData& data) {
 }
 
 // Spaces stay spaces here: a literal U+2581 in a text counts as one, as it does to SentencePiece.
-std::unique_ptr<Normalizer> create_spm_normalizer(const TokenizerData& data) {
+Result<std::unique_ptr<Normalizer>> create_spm_normalizer(const TokenizerData& data) {
   std::vector<std::unique_ptr<Normalizer>> steps;
+  if (!data.character_map.empty()) {
+    FSV_ASSIGN(auto map, create_character_map_normalizer(data.character_map, false));
+    steps.push_back(std::move(map));
+  }
   steps.push_back(create_replace_normalizer(std::string(kSpaceMark), " "));
+  if (data.remove_extra_spaces) steps.push_back(create_collapse_spaces_normalizer());
   if (data.add_space_prefix) steps.push_back(create_prepend_normalizer(" "));
   return create_sequence_normalizer(std::move(steps));
 }
@@ -174,11 +183,15 @@ std::vector<int32_t> byte_ids_of(const TokenizerData& data) {
   return ids;
 }
 
-Result<std::unique_ptr<Tokenizer>> create_spm(const TokenizerData& data) {
+Result<std::unique_ptr<Tokenizer>> create_sentencepiece(const TokenizerData& data) {
   if (data.scores.empty()) return Status(StatusCode::kCorrupt, "tokenizer: the vocabulary has no scores");
-  Pipeline pipeline = start_pipeline(data, "llama", false);
-  pipeline.model = create_spm_model(pipeline.vocabulary, data.scores, byte_ids_of(data), data.unknown_id);
-  pipeline.normalizer = create_spm_normalizer(data);
+  Pipeline pipeline = start_pipeline(data, data.model, false);
+  if (data.model == "t5") {
+    pipeline.model = create_unigram_model(pipeline.vocabulary, data.scores, {data.unknown_id, byte_ids_of(data), true});
+  } else {
+    pipeline.model = create_spm_model(pipeline.vocabulary, data.scores, byte_ids_of(data), data.unknown_id);
+  }
+  FSV_ASSIGN(pipeline.normalizer, create_spm_normalizer(data));
   // SentencePiece looks for user-defined pieces in normalised text: runs of spaces, written so or as U+2581.
   for (AddedToken& token : pipeline.added) {
     if (!token.control && with_spaces(token.text).find(' ') != std::string::npos) token.normalized = true;
@@ -187,12 +200,39 @@ Result<std::unique_ptr<Tokenizer>> create_spm(const TokenizerData& data) {
   return create_pipeline_tokenizer(std::move(pipeline));
 }
 
+// GGUF writes U+2581 before the tokens that begin words and takes "##" from the others.
+Result<std::unique_ptr<Tokenizer>> create_bert(const TokenizerData& data) {
+  Pipeline pipeline = start_pipeline(data, "bert", false);
+  auto vocabulary = std::make_shared<Vocabulary>();
+  auto token_bytes = std::make_shared<StringTable>();
+  for (size_t id = 0; id < data.tokens.size(); ++id) {
+    const std::string_view token = data.tokens[id];
+    const bool begins_word = token.starts_with(kSpaceMark);
+    const std::string_view word = begins_word ? token.substr(kSpaceMark.size()) : token;
+    const bool literal = is_literal(type_of(data, id));
+    vocabulary->texts.push_back(literal || begins_word ? std::string(word) : format("##", word));
+    token_bytes->push_back(literal || !begins_word ? std::string(word) : wordpiece_text(format(" ", word)));
+  }
+  vocabulary->index = TokenIndex(&vocabulary->texts);
+  for (size_t id = 0; id < data.tokens.size(); ++id) {
+    if (!is_literal(type_of(data, id))) vocabulary->index.insert(static_cast<int32_t>(id));
+  }
+  pipeline.vocabulary = vocabulary;
+  pipeline.token_bytes = token_bytes;
+  pipeline.model = create_wordpiece_model(std::move(vocabulary), {.unknown_id = data.unknown_id});
+  pipeline.normalizer = create_bert_normalizer({.strip_accents = data.lowercase, .lowercase = data.lowercase});
+  pipeline.pre_tokenizer = create_bert_pre_tokenizer();
+  pipeline.strips_leading_space = true;
+  return create_pipeline_tokenizer(std::move(pipeline));
+}
+
 }  // namespace
 
 Result<std::unique_ptr<Tokenizer>> create_tokenizer(TokenizerData data) {
   FSV_TRY(check_data(data));
   if (data.model == "gpt2") return create_byte_bpe(data);
-  if (data.model == "llama") return create_spm(data);
+  if (data.model == "llama" || data.model == "t5") return create_sentencepiece(data);
+  if (data.model == "bert") return create_bert(data);
   return Status(StatusCode::kUnsupported, format("unknown tokenizer model '", data.model, "'"));
 }
 

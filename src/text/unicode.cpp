@@ -120,6 +120,20 @@ void append_utf8(uint32_t c, std::string& out) {
   }
 }
 
+size_t grapheme_end(std::string_view text, size_t start) {
+  CodePoint c = read_valid(text.data() + start);
+  utf8proc_int32_t state = 0, before = static_cast<utf8proc_int32_t>(c.value);
+  size_t position = start + c.size_bytes;
+  while (position < text.size()) {
+    c = read_valid(text.data() + position);
+    const auto next = static_cast<utf8proc_int32_t>(c.value);
+    if (utf8proc_grapheme_break_stateful(before, next, &state)) break;
+    before = next;
+    position += c.size_bytes;
+  }
+  return position;
+}
+
 bool is_ascii(std::string_view text) {
   return std::all_of(text.begin(), text.end(), [](char c) { return static_cast<uint8_t>(c) < 0x80; });
 }

@@ -80,6 +80,8 @@ enum class NormalForm { kNfc, kNfd, kNfkc, kNfkd };
 std::string normalise(std::string_view text, NormalForm form);
 // End of the shortest stretch from `start` that normalises by itself, whatever the form.
 size_t normalisation_end(std::string_view text, size_t start);
+// End of the extended grapheme cluster (what a reader takes for one character) that begins at `start`.
+size_t grapheme_end(std::string_view text, size_t start);
 bool is_ascii(std::string_view text);
 
 }  // namespace fastserve::unicode

@@ -81,6 +81,20 @@ std::unique_ptr<TokenModel> create_wordpiece_model(std::shared_ptr<const Vocabul
   return std::make_unique<WordPieceModel>(std::move(vocabulary), std::move(options));
 }
 
+std::string wordpiece_text(std::string_view spaced_word) {
+  constexpr std::pair<std::string_view, std::string_view> kReplacements[] = {
+      {" .", "."},     {" ?", "?"},   {" !", "!"},   {" ,", ","},     {" ' ", "'"},
+      {" n't", "n't"}, {" 'm", "'m"}, {" 's", "'s"}, {" 've", "'ve"}, {" 're", "'re"},
+  };
+  std::string text(spaced_word);
+  for (const auto& [from, to] : kReplacements) {
+    for (size_t at = text.find(from); at != std::string::npos; at = text.find(from, at + to.size())) {
+      text.replace(at, from.size(), to);
+    }
+  }
+  return text;
+}
+
 std::unique_ptr<TokenModel> create_word_level_model(std::shared_ptr<const Vocabulary> vocabulary, int32_t unknown_id) {
   return std::make_unique<WordLevelModel>(std::move(vocabulary), unknown_id);
 }

@@ -15,6 +15,10 @@ struct WordPieceOptions {
 
 std::unique_ptr<TokenModel> create_wordpiece_model(std::shared_ptr<const Vocabulary> vocabulary,
                                                    WordPieceOptions options);
+// What a word's token stands for in a running text: " word", without the space before some punctuation and
+// contractions.
+std::string wordpiece_text(std::string_view spaced_word);
+
 // Whole pieces are tokens or unknown.
 std::unique_ptr<TokenModel> create_word_level_model(std::shared_ptr<const Vocabulary> vocabulary, int32_t unknown_id);
 
