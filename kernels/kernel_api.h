@@ -238,7 +238,11 @@ struct GatedQuantizeArgs {
 // A block holds kKvBlockTokens tokens of every layer of its group. Inside a layer of a block, head after head:
 //   K: [kv_head] { [head_dim][kKvBlockTokens] }    (transposed: one vector of keys for each dimension)
 //   V: [kv_head] { [kKvBlockTokens][value_dim] }
-// kQ8 stores int8 and, after each head's values (in K and in V), float scale[kKvBlockTokens], one for each token:
+// kBF16 keeps pairs side by side, as dot-product instructions read them; an odd dimension is padded with zero:
+//   K: [kv_head] { [(head_dim+1)/2][kKvBlockTokens][2 dimensions] }
+//   V: [kv_head] { [kKvBlockTokens/2][value_dim][2 tokens] }
+// Where the processor multiplies bf16, attention over kBF16 also rounds q and the softmax weights to bf16; sums are
+// f32. kQ8 stores int8 and, after each head's values (in K and in V), float scale[kKvBlockTokens], one for each token:
 // value = scale[token] * q, scale = max|x| / 127. K and V of a layer start at multiples of 64 bytes.
 // Token at position p lies in blocks[p / 16], slot p % 16. Slots not yet written may hold any bits.
 constexpr int kKvBlockTokens = 16;
@@ -252,7 +256,8 @@ static constexpr int64_t kv_element_bytes(KvType type) {
 }
 // Bytes of one kv head of K (dim = head_dim) or V (dim = value_dim) in a block; a layer has kv_head_count of each.
 static constexpr int64_t kv_head_bytes(KvType type, int64_t dim) {
-  return dim * kKvBlockTokens * kv_element_bytes(type) + (type == KvType::kQ8 ? int64_t{kKvBlockTokens} * 4 : 0);
+  const int64_t padded = type == KvType::kBF16 ? (dim + 1) / 2 * 2 : dim;
+  return padded * kKvBlockTokens * kv_element_bytes(type) + (type == KvType::kQ8 ? int64_t{kKvBlockTokens} * 4 : 0);
 }
 
 // Everything a kernel needs of one sequence in a batch.

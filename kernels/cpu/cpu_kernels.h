@@ -52,6 +52,7 @@ void gated(const GatedArgs* args);
 void gated_quantize(const GatedQuantizeArgs* args);
 void kv_append(const KvAppendArgs* args);
 void attention(const AttentionArgs* args);
+void attention_bf16(const AttentionArgs* args);  // needs AVX512_BF16
 void add(const AddArgs* args);
 }  // namespace avx512
 

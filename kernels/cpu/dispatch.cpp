@@ -92,6 +92,7 @@ KernelTable make_avx512_bf16(const KernelTable& base) {
   KernelTable t = base;
   t.name = "avx512_bf16";
   override_matmul(t.matmul_f32, avx512::matmul_bf16, nullptr, nullptr);
+  t.attention = avx512::attention_bf16;
   return t;
 }
 #endif

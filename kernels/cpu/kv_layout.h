@@ -39,6 +39,14 @@ struct KeyRange {
   return reinterpret_cast<float*>(head + static_cast<int64_t>(dim) * kKvBlockTokens);
 }
 
+// kBF16: indices of elements within a head.
+[[maybe_unused]] static inline int64_t kv_bf16_key(int32_t d, int32_t slot) {
+  return int64_t{d / 2} * (2 * kKvBlockTokens) + slot * 2 + d % 2;
+}
+[[maybe_unused]] static inline int64_t kv_bf16_value(int32_t d, int32_t slot, int32_t value_dim) {
+  return (int64_t{slot / 2} * value_dim + d) * 2 + slot % 2;
+}
+
 // Whether a token's vector with this largest magnitude (as bits) can be held: below, 127 / amax would overflow and the
 // vector counts as zero; an infinity or NaN makes the scale NaN, so that a broken token stays visibly broken.
 constexpr uint32_t kKvTinyBits = 0x0d800000u;  // 2^-100

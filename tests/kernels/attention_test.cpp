@@ -111,16 +111,23 @@ class AttentionKernel : public PerTable {
     SCOPED_TRACE(describe(shape));
     const Problem p(shape);
     const Floats out = p.whole(table());
+    // kBF16 may round queries and weights to eight bits; the layout and masks are what its wide bound still sees.
+    const bool rounds = shape.type == KvType::kBF16 && &table() != &reference_cpu_table();
+    const double tolerance = rounds ? 2e-2 : 4e-6 + 1e-8 * shape.head_dim;
+    double square_sum = 0, count = 0;
     for (int32_t row = 0; row < shape.tokens; ++row) {
       if (shape.tokens > 64 && row % 61 != 0 && row < shape.tokens - 2) continue;
       for (int32_t h = 0; h < shape.heads(); ++h) {
         const auto exact = attend_exact(p, row, h);
         for (int32_t d = 0; d < shape.value_dim; ++d) {
           const float got = out[row * p.out_stride() + h * shape.value_dim + d];
-          ASSERT_NEAR(got, exact[d], 4e-6 + 1e-8 * shape.head_dim) << "row " << row << " head " << h << " dim " << d;
+          ASSERT_NEAR(got, exact[d], tolerance) << "row " << row << " head " << h << " dim " << d;
+          square_sum += (got - exact[d]) * (got - exact[d]);
+          ++count;
         }
       }
     }
+    EXPECT_LT(std::sqrt(square_sum / count), rounds ? 4e-3 : tolerance);
   }
 };
 FASTSERVE_PER_TABLE(AttentionKernel);

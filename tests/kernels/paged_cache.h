@@ -48,10 +48,20 @@ class PagedCache {
     return true;
   }
   float key(int32_t position, int32_t head, int32_t d) const {
+    if (layer_.type == KvType::kBF16) {  // [pair of dimensions][token][2]
+      const int32_t pairs = (layer_.head_dim + 1) / 2;
+      return bf16(position, layer_.k_offset_bytes, head * pairs * 32,
+                  (d / 2) * 32 + position % kKvBlockTokens * 2 + d % 2);
+    }
     return element(position, layer_.k_offset_bytes, head, layer_.head_dim,
                    static_cast<int64_t>(d) * kKvBlockTokens + position % kKvBlockTokens);
   }
   float value(int32_t position, int32_t head, int32_t d) const {
+    if (layer_.type == KvType::kBF16) {  // [pair of tokens][dimension][2]
+      const int32_t slot = position % kKvBlockTokens;
+      return bf16(position, layer_.v_offset_bytes, head * ((layer_.value_dim + 1) / 2 * 2) * kKvBlockTokens,
+                  ((slot / 2) * layer_.value_dim + d) * 2 + slot % 2);
+    }
     return element(position, layer_.v_offset_bytes, head, layer_.value_dim,
                    static_cast<int64_t>(position % kKvBlockTokens) * layer_.value_dim + d);
   }
@@ -63,6 +73,10 @@ class PagedCache {
     std::memcpy(&result, base + index * static_cast<int64_t>(sizeof(T)), sizeof(T));
     return result;
   }
+  float bf16(int32_t position, int64_t offset, int32_t head_first, int32_t index) const {
+    const uint8_t* base = blocks_[static_cast<size_t>(position / kKvBlockTokens)] + offset;
+    return bfloat16_to_float(read<uint16_t>(base, head_first + index));
+  }
   float element(int32_t position, int64_t offset, int32_t head, int32_t dim, int64_t index) const {
     const uint8_t* base = blocks_[static_cast<size_t>(position / kKvBlockTokens)] + offset;
     const int64_t elements = static_cast<int64_t>(dim) * kKvBlockTokens;
@@ -72,7 +86,7 @@ class PagedCache {
       case KvType::kF16:
         return half_to_float(read<uint16_t>(base + head * elements * 2, index));
       case KvType::kBF16:
-        return bfloat16_to_float(read<uint16_t>(base + head * elements * 2, index));
+        break;
       case KvType::kQ8: {
         const uint8_t* values = base + head * (elements + 4 * kKvBlockTokens);
         return read<float>(values + elements, position % kKvBlockTokens) *

@@ -120,16 +120,13 @@ inline Vec negate_even(Vec a) {
   return {_mm256_xor_ps(sign, a.lo), _mm256_xor_ps(sign, a.hi)};
 }
 
-// Elements of the paged cache.
+// Elements of the paged cache; kBF16 has Bf16Vec.
 template <KvType type>
 inline __m256 load_kv_half(const uint8_t* p) {
   if constexpr (type == KvType::kF32) {
     return _mm256_loadu_ps(reinterpret_cast<const float*>(p));
   } else if constexpr (type == KvType::kF16) {
     return _mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)));
-  } else if constexpr (type == KvType::kBF16) {
-    const __m256i wide = _mm256_cvtepu16_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)));
-    return _mm256_castsi256_ps(_mm256_slli_epi32(wide, 16));
   } else {
     return _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(p))));
   }
@@ -161,6 +158,42 @@ inline __m256i bf16_half(__m256 a) {
 inline void store_bf16(uint16_t* p, Vec a) {
   const __m256i words = _mm256_packus_epi32(bf16_half(a.lo), bf16_half(a.hi));
   _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), _mm256_permute4x64_epi64(words, 0xd8));
+}
+
+// Sixteen pairs of bf16 (the first of a pair in the low half of 32 bits), and one pair that multiplies them all, as two
+// floats that hold bf16 values.
+struct Bf16Vec {
+  Vec first, second;
+};
+struct Bf16Pair {
+  float first, second;
+};
+inline Vec dot(Vec sum, const Bf16Vec& a, const Bf16Pair* b) {
+  return fma(a.second, splat(b->second), fma(a.first, splat(b->first), sum));
+}
+inline Bf16Vec split_pairs(__m256i lo, __m256i hi) {
+  const __m256i second = _mm256_set1_epi32(static_cast<int>(0xffff0000u));
+  return {{_mm256_castsi256_ps(_mm256_slli_epi32(lo, 16)), _mm256_castsi256_ps(_mm256_slli_epi32(hi, 16))},
+          {_mm256_castsi256_ps(_mm256_and_si256(lo, second)), _mm256_castsi256_ps(_mm256_and_si256(hi, second))}};
+}
+// The pairs of the first n lanes, zeros behind; of each pair what `first` and `second` say, zero for the other.
+inline Bf16Vec load_pairs(const uint8_t* p, int n, bool first, bool second) {
+  const uint32_t keep = (first ? 0x0000ffffu : 0u) | (second ? 0xffff0000u : 0u);
+  const __m256i mask = _mm256_set1_epi32(static_cast<int>(keep));
+  const int* pairs = reinterpret_cast<const int*>(p);
+  return split_pairs(_mm256_and_si256(mask, _mm256_maskload_epi32(pairs, first_lanes(n))),
+                     _mm256_and_si256(mask, _mm256_maskload_epi32(pairs + 8, first_lanes(n - 8))));
+}
+inline Bf16Vec load_pairs(const uint8_t* p) {
+  return split_pairs(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)),
+                     _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p + 32)));
+}
+// a rounded to bf16, back as floats; its pairs into out[0..8).
+inline Vec store_pairs(Bf16Pair* out, Vec a) {
+  const Vec rounded = {_mm256_castsi256_ps(_mm256_slli_epi32(bf16_half(a.lo), 16)),
+                       _mm256_castsi256_ps(_mm256_slli_epi32(bf16_half(a.hi), 16))};
+  store(reinterpret_cast<float*>(out), rounded);
+  return rounded;
 }
 // |a| <= 127.5
 inline void store_int8(int8_t* p, Vec a) {

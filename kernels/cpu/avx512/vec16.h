@@ -4,6 +4,7 @@
 #include <immintrin.h>
 
 #include <cstdint>
+#include <cstring>
 
 #include "kernels/kernel_api.h"
 
@@ -87,16 +88,13 @@ inline Vec load_twice(const float* p, int n) {
 }
 inline Vec negate_even(Vec a) { return {_mm512_mask_sub_ps(a.v, 0x5555, _mm512_set1_ps(-0.0f), a.v)}; }
 
-// Elements of the paged cache.
+// Elements of the paged cache; kBF16 has Bf16Vec.
 template <KvType type>
 inline Vec load_kv(const uint8_t* p) {
   if constexpr (type == KvType::kF32) {
     return {_mm512_loadu_ps(reinterpret_cast<const float*>(p))};
   } else if constexpr (type == KvType::kF16) {
     return {_mm512_cvtph_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)))};
-  } else if constexpr (type == KvType::kBF16) {
-    const __m512i wide = _mm512_cvtepu16_epi32(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)));
-    return {_mm512_castsi512_ps(_mm512_slli_epi32(wide, 16))};
   } else {
     return {_mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p))))};
   }
@@ -108,8 +106,6 @@ inline Vec load_kv_first(const uint8_t* p, int n) {
     return {_mm512_maskz_loadu_ps(mask, p)};
   } else if constexpr (type == KvType::kF16) {
     return {_mm512_cvtph_ps(_mm256_maskz_loadu_epi16(mask, p))};
-  } else if constexpr (type == KvType::kBF16) {
-    return {_mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(_mm256_maskz_loadu_epi16(mask, p)), 16))};
   } else {
     return {_mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_maskz_loadu_epi8(mask, p)))};
   }
@@ -126,6 +122,66 @@ inline void store_bf16(uint16_t* p, Vec a) {
   const __m512i quiet = _mm512_or_si512(bits, _mm512_set1_epi32(0x400000));
   const __m512i kept = _mm512_mask_blend_epi32(_mm512_cmp_ps_mask(a.v, a.v, _CMP_UNORD_Q), rounded, quiet);
   _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), _mm512_cvtepi32_epi16(_mm512_srli_epi32(kept, 16)));
+}
+
+// Sixteen pairs of bf16 (the first of a pair in the low half of 32 bits), and one pair that multiplies them all. With
+// AVX512_BF16 products of pairs are one instruction; else a pair is two floats that hold bf16 values.
+#ifdef __AVX512BF16__
+struct Bf16Vec {
+  __m512i pairs;
+};
+using Bf16Pair = uint32_t;
+inline Vec dot(Vec sum, const Bf16Vec& a, const Bf16Pair* b) {
+  int bits;
+  memcpy(&bits, b, sizeof bits);
+  const __m512i all = _mm512_set1_epi32(bits);
+  return {_mm512_dpbf16_ps(sum.v, reinterpret_cast<__m512bh>(a.pairs), reinterpret_cast<__m512bh>(all))};
+}
+#else
+struct Bf16Vec {
+  __m512 first, second;
+};
+struct Bf16Pair {
+  float first, second;
+};
+inline Vec dot(Vec sum, const Bf16Vec& a, const Bf16Pair* b) {
+  sum.v = _mm512_fmadd_ps(a.first, _mm512_set1_ps(b->first), sum.v);
+  return {_mm512_fmadd_ps(a.second, _mm512_set1_ps(b->second), sum.v)};
+}
+#endif
+// The pairs of the first n lanes, zeros behind; of each pair what `first` and `second` say, zero for the other.
+inline Bf16Vec load_pairs(const uint8_t* p, int n, bool first, bool second) {
+  const uint32_t keep = (first ? 0x0000ffffu : 0u) | (second ? 0xffff0000u : 0u);
+  const __m512i pairs =
+      _mm512_and_si512(_mm512_maskz_loadu_epi32(first_lanes(n), p), _mm512_set1_epi32(static_cast<int>(keep)));
+#ifdef __AVX512BF16__
+  return {pairs};
+#else
+  return {_mm512_castsi512_ps(_mm512_slli_epi32(pairs, 16)),
+          _mm512_castsi512_ps(_mm512_and_si512(pairs, _mm512_set1_epi32(static_cast<int>(0xffff0000u))))};
+#endif
+}
+inline Bf16Vec load_pairs(const uint8_t* p) {
+  const __m512i pairs = _mm512_loadu_si512(p);
+#ifdef __AVX512BF16__
+  return {pairs};
+#else
+  return {_mm512_castsi512_ps(_mm512_slli_epi32(pairs, 16)),
+          _mm512_castsi512_ps(_mm512_and_si512(pairs, _mm512_set1_epi32(static_cast<int>(0xffff0000u))))};
+#endif
+}
+// a rounded to bf16, back as floats; its pairs into out[0..8).
+inline Vec store_pairs(Bf16Pair* out, Vec a) {
+  uint16_t values[kLanes];
+  store_bf16(values, a);
+  const __m256i halves = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(values));
+  const Vec rounded = {_mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(halves), 16))};
+#ifdef __AVX512BF16__
+  _mm256_storeu_si256(reinterpret_cast<__m256i*>(out), halves);
+#else
+  _mm512_storeu_ps(out, rounded.v);
+#endif
+  return rounded;
 }
 // |a| <= 127.5
 inline void store_int8(int8_t* p, Vec a) {

@@ -12,30 +12,45 @@ namespace {
 
 constexpr int32_t kDimChunk = 64;
 
-// Elements [first, first + count) of a head of K or V; kQ8 without its scale.
-void load_elements(KvType type, const uint8_t* head, int64_t first, int32_t count, float* out) {
+// Elements first, first + step, ... of a head of K or V; kQ8 without its scale.
+void load_elements(KvType type, const uint8_t* head, int64_t first, int64_t step, int32_t count, float* out) {
   switch (type) {
     case KvType::kF32: {
       const float* source = reinterpret_cast<const float*>(head) + first;
-      for (int32_t i = 0; i < count; ++i) out[i] = source[i];
+      for (int32_t i = 0; i < count; ++i) out[i] = source[i * step];
       break;
     }
     case KvType::kF16: {
       const uint16_t* source = reinterpret_cast<const uint16_t*>(head) + first;
-      for (int32_t i = 0; i < count; ++i) out[i] = f16_to_float(source[i]);
+      for (int32_t i = 0; i < count; ++i) out[i] = f16_to_float(source[i * step]);
       break;
     }
     case KvType::kBF16: {
       const uint16_t* source = reinterpret_cast<const uint16_t*>(head) + first;
-      for (int32_t i = 0; i < count; ++i) out[i] = bf16_to_float(source[i]);
+      for (int32_t i = 0; i < count; ++i) out[i] = bf16_to_float(source[i * step]);
       break;
     }
     case KvType::kQ8: {
       const int8_t* source = reinterpret_cast<const int8_t*>(head) + first;
-      for (int32_t i = 0; i < count; ++i) out[i] = static_cast<float>(source[i]);
+      for (int32_t i = 0; i < count; ++i) out[i] = static_cast<float>(source[i * step]);
       break;
     }
   }
+}
+
+// Dimension d of a block's keys.
+void load_keys(KvType type, const uint8_t* head, int32_t d, float* out) {
+  const bool pairs = type == KvType::kBF16;
+  load_elements(type, head, pairs ? kv_bf16_key(d, 0) : int64_t{d} * kKvBlockTokens, pairs ? 2 : 1, kKvBlockTokens,
+                out);
+}
+
+// Dimensions [d, d + count) of the value in a slot.
+void load_values(KvType type, const uint8_t* head, int32_t slot, int32_t value_dim, int32_t d, int32_t count,
+                 float* out) {
+  const bool pairs = type == KvType::kBF16;
+  load_elements(type, head, pairs ? kv_bf16_value(d, slot, value_dim) : int64_t{slot} * value_dim + d, pairs ? 2 : 1,
+                count, out);
 }
 
 // One row and query head.
@@ -59,7 +74,7 @@ void score_run(const Row& row, int32_t begin, int32_t end, float* scores) {
     float dots[kKvBlockTokens] = {};
     for (int32_t d = 0; d < head_dim; ++d) {
       float keys[kKvBlockTokens] = {};
-      load_elements(type, head, int64_t{d} * kKvBlockTokens, kKvBlockTokens, keys);
+      load_keys(type, head, d, keys);
       for (int32_t slot = 0; slot < kKvBlockTokens; ++slot) dots[slot] += row.q[d] * keys[slot];
     }
     do {
@@ -84,7 +99,7 @@ void accumulate_values(const Row& row, int32_t begin, int32_t end, const float* 
       float weight = weights[key - begin];
       if (row.layer->type == KvType::kQ8) weight *= kv_q8_scales(head, value_dim)[slot];
       float values[kDimChunk] = {};
-      load_elements(row.layer->type, head, int64_t{slot} * value_dim + chunk, dims, values);
+      load_values(row.layer->type, head, slot, value_dim, chunk, dims, values);
       for (int32_t d = 0; d < dims; ++d) sums[d] += weight * values[d];
     }
     for (int32_t d = 0; d < dims; ++d) {

@@ -6,7 +6,7 @@
 namespace fastserve::kernels::reference {
 namespace {
 
-// One token's vector into a head of K or V; element d lies `step` elements after element d - 1.
+// One token's vector into a head of K or V; element d lies `step` elements after element d - 1. Not for kBF16 and kQ8.
 void store_vector(KvType type, const float* x, int32_t dim, uint8_t* head, int64_t first, int64_t step) {
   switch (type) {
     case KvType::kF32: {
@@ -19,14 +19,21 @@ void store_vector(KvType type, const float* x, int32_t dim, uint8_t* head, int64
       for (int32_t d = 0; d < dim; ++d) out[d * step] = float_to_f16(x[d]);
       break;
     }
-    case KvType::kBF16: {
-      uint16_t* out = reinterpret_cast<uint16_t*>(head) + first;
-      for (int32_t d = 0; d < dim; ++d) out[d * step] = float_to_bf16(x[d]);
-      break;
-    }
+    case KvType::kBF16:
     case KvType::kQ8:
-      break;  // store_vector_q8
+      break;
   }
+}
+
+void store_key_bf16(const float* x, int32_t dim, uint8_t* head, int32_t slot) {
+  uint16_t* out = reinterpret_cast<uint16_t*>(head);
+  for (int32_t d = 0; d < (dim + 1) / 2 * 2; ++d)
+    out[kv_bf16_key(d, slot)] = d < dim ? float_to_bf16(x[d]) : uint16_t{0};
+}
+
+void store_value_bf16(const float* x, int32_t dim, uint8_t* head, int32_t slot) {
+  uint16_t* out = reinterpret_cast<uint16_t*>(head);
+  for (int32_t d = 0; d < dim; ++d) out[kv_bf16_value(d, slot, dim)] = float_to_bf16(x[d]);
 }
 
 void store_vector_q8(const float* x, int32_t dim, uint8_t* head, int64_t first, int64_t step, int32_t slot) {
@@ -65,6 +72,9 @@ void kv_append(const KvAppendArgs* args) {
         if (layer.type == KvType::kQ8) {
           store_vector_q8(k, layer.head_dim, k_head, slot, kKvBlockTokens, slot);
           store_vector_q8(v, layer.value_dim, v_head, v_first, 1, slot);
+        } else if (layer.type == KvType::kBF16) {
+          store_key_bf16(k, layer.head_dim, k_head, slot);
+          store_value_bf16(v, layer.value_dim, v_head, slot);
         } else {
           store_vector(layer.type, k, layer.head_dim, k_head, slot, kKvBlockTokens);
           store_vector(layer.type, v, layer.value_dim, v_head, v_first, 1);

@@ -5,161 +5,23 @@
 //   run     kAttentionSplit positions: maximum; exponentials, summed lane by lane over blocks, then sum_lanes;
 //           values by fma over keys in order
 //   merge   runs in order, as in reference/attention.cpp
-// Keys outside a pair's range never enter its arithmetic: scores are replaced by -inf, values are not read.
+// kBF16 takes dimensions and keys two by two. Keys outside a pair's range never enter its arithmetic: scores are
+// replaced by -inf, values are not read.
 #pragma once
-#include "kernels/cpu/kv_layout.h"
-#include "kernels/cpu/simd/simd_math.h"
+#include "kernels/cpu/simd/simd_attention_products.h"
 
 namespace fastserve::kernels {
 namespace {
 
-constexpr int32_t kBlock = kKvBlockTokens;
-constexpr int32_t kTilePairs = 64;   // pairs that walk over the runs together, so that a run's K and V stay in L2
-constexpr int32_t kTileVecsMax = 4;  // value_vectors_at_once is at most this
+constexpr int32_t kTilePairs = 64;  // pairs that walk over the runs together, so that a run's K and V stay in L2
 
-struct Pair {
-  const float* q;
-  float* output;  // weighted values of the runs so far, not yet divided
-  const float* sink;
-  KeyRange keys;
-  float maximum, sum;
-  bool started;
-};
-
-struct Source {  // one kv head of one sequence
-  const AttentionArgs* args;
-  uint8_t* const* blocks;
-  int64_t k_offset, v_offset;  // in a block
-  const uint8_t* k(int32_t block) const { return blocks[block] + k_offset; }
-  const uint8_t* v(int32_t block) const { return blocks[block] + v_offset; }
-};
-
-// What R pairs hold while one run is worked on.
-template <int R>
-struct Run {
-  Pair* pair[R];
-  KeyRange keys[R];        // of the pair, within the run
-  int32_t begin;           // the run's first position
-  KeyRange all, common;    // union and intersection of keys
-  float keep[R], take[R];  // merge: output * keep + run * take
-  float scores[R][kAttentionSplit];
-};
-
-// Dot products of R queries with B blocks of keys.
-template <KvType type, int R, int B>
-inline void score_blocks(Run<R>& run, const Source& source, int32_t block) {
-  const int32_t head_dim = source.args->layer->head_dim;
-  const uint8_t* k[B];
-  const float* q[R];
-  Vec dots[R][B];
-  for (int b = 0; b < B; ++b) k[b] = source.k(block + b);
-  for (int r = 0; r < R; ++r) q[r] = run.pair[r]->q;
-  for (int r = 0; r < R; ++r) {
-    for (int b = 0; b < B; ++b) dots[r][b] = zero();
-  }
-  for (int32_t d = 0; d < head_dim; ++d) {
-    Vec keys[B];
-    for (int b = 0; b < B; ++b) keys[b] = load_kv<type>(k[b] + d * (kBlock * kv_element_bytes(type)));
-    for (int r = 0; r < R; ++r) {
-      const Vec element = splat(q[r][d]);
-      for (int b = 0; b < B; ++b) dots[r][b] = fma(element, keys[b], dots[r][b]);
-    }
-  }
-  const int32_t first = block * kBlock - run.begin;
-  for (int b = 0; b < B; ++b) {
-    Vec factor = splat(source.args->scale);
-    if constexpr (type == KvType::kQ8) factor = factor * load(kv_q8_scales(const_cast<uint8_t*>(k[b]), head_dim));
-    for (int r = 0; r < R; ++r) store(run.scores[r] + first + b * kBlock, dots[r][b] * factor);
-  }
-}
-
-template <KvType type, int R>
-inline void score_run(Run<R>& run, const Source& source) {
-  constexpr int B = key_blocks_at_once(R);
-  const int32_t end = (run.all.end + kBlock - 1) / kBlock;
-  int32_t block = run.all.begin / kBlock;
-  for (; block + B <= end; block += B) score_blocks<type, R, B>(run, source, block);
-  for (; block < end; ++block) score_blocks<type, R, 1>(run, source, block);
-}
-
-inline Vec cap_scores(Vec scores, float softcap) { return splat(softcap) * tanh_of(scores / splat(softcap)); }
-
-// Scores of one pair to weights; its maximum and sum move on, keep and take are set.
-template <int R>
-inline void softmax_run(Run<R>& run, int r, float softcap) {
-  float* scores = run.scores[r];
-  const int32_t begin = run.keys[r].begin - run.begin, end = run.keys[r].end - run.begin;
-  const int32_t block_begin = begin / kBlock * kBlock;
-  const Vec nothing = splat(-__builtin_inff());
-  Vec top = nothing;
-  for (int32_t i = block_begin; i < end; i += kBlock) {
-    Vec s = load(scores + i);
-    if (softcap > 0.0f) s = cap_scores(s, softcap);
-    if (i < begin || i + kBlock > end) {
-      s = keep_lanes(s, begin > i ? begin - i : 0, end - i < kBlock ? end - i : kBlock, nothing);
-    }
-    store(scores + i, s);
-    top = max_of(top, s);
-  }
-  const float run_maximum = max_lanes(top);
-  Vec sum = zero();
-  for (int32_t i = block_begin; i < end; i += kBlock) {
-    const Vec weight = exp_of(load(scores + i) - splat(run_maximum));
-    store(scores + i, weight);
-    sum = sum + weight;
-  }
-  const float run_sum = sum_lanes(sum);
-  Pair& pair = *run.pair[r];
-  if (!pair.started) {
-    pair.maximum = run_maximum;
-    pair.sum = run_sum;
-    return;
-  }
-  const float maximum = pair.maximum > run_maximum ? pair.maximum : run_maximum;
-  run.keep[r] = exp_of(pair.maximum - maximum);
-  run.take[r] = exp_of(run_maximum - maximum);
-  pair.sum = pair.sum * run.keep[r] + run_sum * run.take[r];
-  pair.maximum = maximum;
-}
-
-// kQ8: the weight of a key takes its value's scale along.
-template <int R>
-inline void scale_weights(Run<R>& run, const Source& source) {
-  for (int32_t block = run.all.begin / kBlock; block * kBlock < run.all.end; ++block) {
-    const Vec scales = load(kv_q8_scales(const_cast<uint8_t*>(source.v(block)), source.args->layer->value_dim));
-    for (int r = 0; r < R; ++r) {
-      float* weights = run.scores[r] + (block * kBlock - run.begin);
-      store(weights, load(weights) * scales);
-    }
-  }
-}
-
-// sums[r][t] += weight * value over `keys`, for T vectors of dimensions from byte `offset` of a value. lanes < kLanes
-// only for the last dimensions, with T = 1.
 template <KvType type, int R, int T>
-inline void add_values(const float* const (&weights)[R], const Source& source, KeyRange keys, int32_t run_begin,
-                       int64_t offset, int lanes, float (*sums)[kTileVecsMax * kLanes]) {
-  constexpr int64_t kVecBytes = kLanes * kv_element_bytes(type);
-  const int64_t stride = source.args->layer->value_dim * kv_element_bytes(type);
-  Vec sum[R][T];
-  for (int r = 0; r < R; ++r) {
-    for (int t = 0; t < T; ++t) sum[r][t] = load(sums[r] + t * kLanes);
-  }
-  for (int32_t key = keys.begin; key < keys.end;) {
-    const int32_t block = key / kBlock;
-    const int32_t stop = (block + 1) * kBlock < keys.end ? (block + 1) * kBlock : keys.end;
-    const uint8_t* v = source.v(block) + (key - block * kBlock) * stride + offset;
-    for (; key < stop; ++key, v += stride) {
-      Vec weight[R];
-      for (int r = 0; r < R; ++r) weight[r] = splat(weights[r][key - run_begin]);
-      for (int t = 0; t < T; ++t) {
-        const Vec value = lanes == kLanes ? load_kv<type>(v + t * kVecBytes) : load_kv_first<type>(v, lanes);
-        for (int r = 0; r < R; ++r) sum[r][t] = fma(weight[r], value, sum[r][t]);
-      }
-    }
-  }
-  for (int r = 0; r < R; ++r) {
-    for (int t = 0; t < T; ++t) store(sums[r] + t * kLanes, sum[r][t]);
+inline void add_values_of(const float* const (&weights)[R], const Source& source, KeyRange keys, int32_t run_begin,
+                          int32_t dim, int lanes, float (*sums)[kTileVecsMax * kLanes]) {
+  if constexpr (type == KvType::kBF16) {
+    add_values_bf16<R, T>(weights, source, keys, run_begin, dim, lanes, sums);
+  } else {
+    add_values<type, R, T>(weights, source, keys, run_begin, dim, lanes, sums);
   }
 }
 
@@ -168,7 +30,6 @@ inline void add_values(const float* const (&weights)[R], const Source& source, K
 template <KvType type, int R, int T>
 inline void value_tile(Run<R>& run, const Source& source, int32_t dim, int lanes) {
   float sums[R][kTileVecsMax * kLanes];
-  const int64_t offset = dim * kv_element_bytes(type);
   const float* weights[R];
   for (int r = 0; r < R; ++r) {
     weights[r] = run.scores[r];
@@ -178,13 +39,13 @@ inline void value_tile(Run<R>& run, const Source& source, int32_t dim, int lanes
     const float* const one[1] = {weights[r]};
     const int32_t end = run.keys[r].end < run.common.begin ? run.keys[r].end : run.common.begin;
     const KeyRange before = {run.keys[r].begin, end};
-    if (before.begin < before.end) add_values<type, 1, T>(one, source, before, run.begin, offset, lanes, sums + r);
+    if (before.begin < before.end) add_values_of<type, 1, T>(one, source, before, run.begin, dim, lanes, sums + r);
   }
-  add_values<type, R, T>(weights, source, run.common, run.begin, offset, lanes, sums);
+  add_values_of<type, R, T>(weights, source, run.common, run.begin, dim, lanes, sums);
   for (int r = 0; r < R; ++r) {
     const float* const one[1] = {weights[r]};
     const KeyRange after = {run.common.end, run.keys[r].end};
-    if (after.begin < after.end) add_values<type, 1, T>(one, source, after, run.begin, offset, lanes, sums + r);
+    if (after.begin < after.end) add_values_of<type, 1, T>(one, source, after, run.begin, dim, lanes, sums + r);
   }
   for (int r = 0; r < R; ++r) {
     float* out = run.pair[r]->output + dim;
@@ -227,10 +88,18 @@ void attend_run(Pair* const* pairs, const Source& source, int32_t run_begin) {
     if (keys.begin > run.common.begin) run.common.begin = keys.begin;
     if (keys.end < run.common.end) run.common.end = keys.end;
   }
+  if constexpr (type == KvType::kBF16) {  // whole pairs of keys
+    run.common.begin = (run.common.begin + 1) / 2 * 2;
+    run.common.end = run.common.end / 2 * 2;
+  }
   // Without a common key everything is ragged: the whole range of a pair is then "before" an empty middle.
   if (run.common.begin >= run.common.end) run.common = {run.all.end, run.all.end};
-  score_run<type, R>(run, source);
-  for (int r = 0; r < R; ++r) softmax_run(run, r, source.args->softcap);
+  if constexpr (type == KvType::kBF16) {
+    score_run_bf16(run, source);
+  } else {
+    score_run<type, R>(run, source);
+  }
+  for (int r = 0; r < R; ++r) softmax_run<type>(run, r, source.args->softcap);
   if constexpr (type == KvType::kQ8) scale_weights(run, source);
   value_run<type, R>(run, source);
   for (int r = 0; r < R; ++r) run.pair[r]->started = true;

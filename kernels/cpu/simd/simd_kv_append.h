@@ -25,10 +25,6 @@ inline void put_vec(Vec x, uint8_t* head, int64_t first, int64_t step, int count
     uint16_t values[kLanes];
     store_f16(values, x);
     put(reinterpret_cast<uint16_t*>(head) + first, values, count, step);
-  } else if constexpr (type == KvType::kBF16) {
-    uint16_t values[kLanes];
-    store_bf16(values, x);
-    put(reinterpret_cast<uint16_t*>(head) + first, values, count, step);
   } else {
     int8_t values[kLanes];
     store_int8(values, x);
@@ -36,7 +32,29 @@ inline void put_vec(Vec x, uint8_t* head, int64_t first, int64_t step, int count
   }
 }
 
-// One token's vector into a head of K or V.
+inline void store_key_bf16(const float* x, int32_t dim, uint8_t* head, int32_t slot) {
+  uint32_t* out = reinterpret_cast<uint32_t*>(head) + slot;  // pairs of dimensions; an odd one gets a zero
+  for (int32_t d = 0; d < dim; d += kLanes) {
+    const int count = dim - d < kLanes ? dim - d : kLanes;
+    uint16_t values[kLanes];
+    uint32_t pairs[kLanes / 2];
+    store_bf16(values, load_first(x + d, count));
+    memcpy(pairs, values, sizeof pairs);
+    put(out + d / 2 * kKvBlockTokens, pairs, (count + 1) / 2, kKvBlockTokens);
+  }
+}
+
+inline void store_value_bf16(const float* x, int32_t dim, uint8_t* head, int32_t slot) {
+  uint16_t* out = reinterpret_cast<uint16_t*>(head) + kv_bf16_value(0, slot, dim);
+  for (int32_t d = 0; d < dim; d += kLanes) {
+    const int count = dim - d < kLanes ? dim - d : kLanes;
+    uint16_t values[kLanes];
+    store_bf16(values, load_first(x + d, count));
+    for (int i = 0; i < count; ++i) out[2 * (d + i)] = values[i];
+  }
+}
+
+// One token's vector into a head of K or V; not for kBF16.
 template <KvType type>
 inline void store_vector(const float* x, int32_t dim, uint8_t* head, int64_t first, int64_t step, int32_t slot) {
   Vec factor = splat(1.0f);
@@ -76,10 +94,17 @@ void append_rows(const KvAppendArgs& args) {
       const float* k = args.k + row * args.k_stride;
       const float* v = args.v + row * args.v_stride;
       for (int32_t h = 0; h < layer.kv_head_count; ++h) {
-        store_vector<type>(k + int64_t{h} * layer.head_dim, layer.head_dim, block + layer.k_offset_bytes + h * k_bytes,
-                           slot, kKvBlockTokens, slot);
-        store_vector<type>(v + int64_t{h} * layer.value_dim, layer.value_dim,
-                           block + layer.v_offset_bytes + h * v_bytes, int64_t{slot} * layer.value_dim, 1, slot);
+        const float* k_vector = k + int64_t{h} * layer.head_dim;
+        const float* v_vector = v + int64_t{h} * layer.value_dim;
+        uint8_t* k_head = block + layer.k_offset_bytes + h * k_bytes;
+        uint8_t* v_head = block + layer.v_offset_bytes + h * v_bytes;
+        if constexpr (type == KvType::kBF16) {
+          store_key_bf16(k_vector, layer.head_dim, k_head, slot);
+          store_value_bf16(v_vector, layer.value_dim, v_head, slot);
+        } else {
+          store_vector<type>(k_vector, layer.head_dim, k_head, slot, kKvBlockTokens, slot);
+          store_vector<type>(v_vector, layer.value_dim, v_head, int64_t{slot} * layer.value_dim, 1, slot);
+        }
       }
     }
   }
