@@ -33,6 +33,7 @@ FASTSERVE_APART void dot_tile(const uint8_t* panel, int64_t panel_bytes, int64_t
     for (int p = 0; p < kPanels; ++p) {
       typename V::Block w;
       V::read(panel + p * panel_bytes, block_begin + b, &w);
+      if constexpr (kRows <= 8) V::prefetch(panel + (p + kPanels) * panel_bytes, block_begin + b);
       FASTSERVE_UNROLL
       for (int i = 0; i < kRows; ++i) acc[p][i] = dot_block<V>(w, tile, i, b, acc[p][i]);
     }
