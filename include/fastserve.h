@@ -356,16 +356,59 @@ typedef struct fsv_string {
   size_t size; /* bytes; SIZE_MAX: NUL-terminated */
 } fsv_string;
 
-/* How the next token is chosen. Processors run in this order: top_k, top_p, min_p, temperature, draw.
- * temperature 0 is greedy (the largest logit, the lowest id among equals). */
+/* One step between logits and draw; each works on what the one before left. */
+enum {
+  FSV_STAGE_LOGIT_BIAS = 0,
+  FSV_STAGE_PENALTIES = 1, /* repetition, presence, frequency */
+  FSV_STAGE_DRY = 2,
+  FSV_STAGE_TOP_N_SIGMA = 3,
+  FSV_STAGE_TOP_K = 4,
+  FSV_STAGE_TYPICAL = 5,
+  FSV_STAGE_TOP_P = 6,
+  FSV_STAGE_MIN_P = 7,
+  FSV_STAGE_XTC = 8,
+  FSV_STAGE_TEMPERATURE = 9
+};
+
+typedef struct fsv_logit_bias {
+  int32_t token_id;
+  float bias; /* added to the logit; -inf: never drawn */
+} fsv_logit_bias;
+
+/* How the next token is chosen. By default the stages run in the order of their numbers: the cuts see the model's own
+ * probabilities, the temperature comes last. Temperature 0 is greedy (the largest logit, the lowest id among equals).
+ * Everything but seed, temperature, top_p and the like is off by default. */
 typedef struct fsv_sampling {
   uint32_t struct_size;
-  int32_t top_k;     /* keep the k most likely; <= 0: all */
-  float temperature; /* default 1 */
-  float top_p;       /* keep the smallest set with this probability; >= 1: all */
-  float min_p;       /* drop tokens below min_p times the most likely one's probability; 0: none */
-  uint32_t reserved;
-  uint64_t seed; /* same seed, prompt and settings: same tokens, whatever runs beside it */
+  int32_t top_k;         /* keep the k most likely; <= 0: all */
+  float temperature;     /* default 1 */
+  float top_p;           /* keep the smallest set with this probability; >= 1: all */
+  float min_p;           /* drop tokens below min_p times the most likely one's probability; 0: none */
+  float typical_p;       /* locally typical sampling (arXiv 2202.00666); >= 1: off */
+  uint64_t seed;         /* same seed, prompt and settings: same tokens, whatever runs beside it */
+  float top_n_sigma;     /* keep logits within n standard deviations of the largest (arXiv 2411.07641); 0: off */
+  float xtc_probability; /* with this probability drop all but the least likely of the tokens ... */
+  float xtc_threshold;   /* ... at or above this probability; default 0.1 */
+  float dynamic_temperature_range;    /* temperature +- this, by the entropy of the distribution; 0: static */
+  float dynamic_temperature_exponent; /* default 1 */
+  int32_t penalty_window;             /* last tokens of prompt and output that count; < 0: all; default 64 */
+  float repetition_penalty;           /* positive logits are divided by it, others multiplied; default 1 */
+  float presence_penalty;             /* subtracted once for a token that occurs */
+  float frequency_penalty;            /* subtracted for each occurrence */
+  float dry_multiplier;               /* DRY: penalty multiplier * base^(length - allowed) for repeated runs; 0: off */
+  float dry_base;                     /* default 1.75 */
+  int32_t dry_allowed_length;         /* default 2 */
+  int32_t dry_window;                 /* last tokens looked at; < 0: all (default) */
+  int32_t mirostat;                   /* 1 or 2 (arXiv 2007.14966), replaces the cuts; 0: off */
+  float mirostat_tau;                 /* wanted surprise in bits; default 5 */
+  float mirostat_eta;                 /* learning rate; default 0.1 */
+  const fsv_string* dry_breakers;     /* runs do not reach across tokens that hold one; NULL: newline : " * */
+  size_t dry_breaker_count;           /* at most 64 */
+  const fsv_logit_bias* logit_bias;
+  size_t logit_bias_count; /* at most 4096 */
+  const uint32_t* stages;  /* FSV_STAGE_* in the order wanted, each at most once; NULL: the default order */
+  size_t stage_count;
+  uint64_t reserved[8]; /* zero */
 } fsv_sampling;
 
 FSV_API void fsv_sampling_init(fsv_sampling* sampling);
@@ -396,6 +439,24 @@ FSV_API void fsv_generate_config_init(fsv_generate_config* config);
  * vocabulary INVALID_ARGUMENT. Events: TOKENS ..., then one FINISHED. */
 FSV_API fsv_status fsv_submit_generate(fsv_engine* engine, fsv_model* model, const fsv_generate_config* config,
                                        fsv_request* request, fsv_error* error);
+
+/* A conversation to answer: messages, or messages_json. Strings are UTF-8; JSON of the forms that chat templates know.
+ */
+typedef struct fsv_chat {
+  uint32_t struct_size;
+  uint32_t flags;                   /* FSV_CHAT_*; default FSV_CHAT_ADD_GENERATION_PROMPT */
+  const fsv_chat_message* messages; /* these, or ... */
+  size_t message_count;
+  fsv_string messages_json;  /* ... an array of objects with role, content, tool_calls, name ... */
+  fsv_string tools_json;     /* an array of tool definitions, handed to the template; empty: none */
+  fsv_string variables_json; /* an object of further variables, such as enable_thinking; empty: none */
+} fsv_chat;
+
+FSV_API void fsv_chat_init(fsv_chat* chat);
+/* Renders a conversation with the model's template and queues a generation of the answer. Of `config` the prompt
+ * (text, token_ids, flags) must be empty. Text inside messages never becomes a control token. */
+FSV_API fsv_status fsv_submit_chat(fsv_engine* engine, fsv_model* model, const fsv_chat* chat,
+                                   const fsv_generate_config* config, fsv_request* request, fsv_error* error);
 
 enum {
   FSV_SCORE_FULL_LOGITS = 256 /* in flags: SCORE events bring whole rows of logits too (large: poll often) */

@@ -1,7 +1,9 @@
 // Requests: generate, score, cancel, status.
 #include <cmath>
 
+#include "api/chat_arguments.h"
 #include "api/handles.h"
+#include "api/sampling_arguments.h"
 #include "api/shim.h"
 
 namespace {
@@ -41,24 +43,6 @@ Result<std::vector<int32_t>> prompt_tokens(const LoadedModel& model, const Promp
   return ids;
 }
 
-Result<SamplingParameters> sampling_parameters(const fsv_sampling& given) {
-  fsv_sampling defaults;
-  fsv_sampling_init(&defaults);
-  // It lies inside its config: what a newer library would append to it cannot follow here.
-  if (given.struct_size > sizeof given) {
-    return invalid(format("config.sampling has struct_size ", given.struct_size, ", at most ", sizeof given));
-  }
-  FSV_ASSIGN(const fsv_sampling checked, config_argument(&given, defaults, "config.sampling"));
-  SamplingParameters parameters;
-  parameters.top_k = checked.top_k;
-  parameters.temperature = checked.temperature;
-  parameters.top_p = checked.top_p;
-  parameters.min_p = checked.min_p;
-  parameters.seed = checked.seed;
-  FSV_TRY(check_sampling(parameters));
-  return parameters;
-}
-
 Status copy_stops(const fsv_generate_config& config, RequestParameters& parameters) {
   constexpr size_t kStopStringsMax = 16, kStopBytesMax = 256, kStopTokensMax = 64;
   if (config.stop_string_count > kStopStringsMax) {
@@ -82,6 +66,7 @@ Status copy_stops(const fsv_generate_config& config, RequestParameters& paramete
   return {};
 }
 
+// All but the prompt.
 Result<RequestParameters> generate_parameters(const LoadedModel& model, const fsv_generate_config& config) {
   constexpr uint32_t kLogprobsMax = 20;
   RequestParameters parameters;
@@ -96,23 +81,14 @@ Result<RequestParameters> generate_parameters(const LoadedModel& model, const fs
   parameters.report_logprobs = config.report_logprobs != 0 || config.logprob_count > 0;
   parameters.logprob_count = config.logprob_count;
   parameters.user_data = config.user_data;
-  FSV_ASSIGN(parameters.sampling, sampling_parameters(config.sampling));
+  FSV_ASSIGN(parameters.sampling, sampling_parameters(model, config.sampling));
   FSV_TRY(copy_stops(config, parameters));
-  FSV_ASSIGN(parameters.prompt,
-             prompt_tokens(model, {config.text, config.text_size, config.token_ids, config.token_count, config.flags}));
   return parameters;
 }
 
 }  // namespace
 
 extern "C" {
-
-void fsv_sampling_init(fsv_sampling* sampling) {
-  init_struct(sampling);
-  if (sampling == nullptr) return;
-  sampling->temperature = 1.0f;
-  sampling->top_p = 1.0f;
-}
 
 void fsv_generate_config_init(fsv_generate_config* config) {
   init_struct(config);
@@ -140,6 +116,30 @@ fsv_status fsv_submit_generate(fsv_engine* engine, fsv_model* model, const fsv_g
     fsv_generate_config_init(&defaults);
     FSV_ASSIGN(const fsv_generate_config checked, config_argument(config, defaults, "config"));
     FSV_ASSIGN(RequestParameters parameters, generate_parameters(*loaded, checked));
+    FSV_ASSIGN(parameters.prompt, prompt_tokens(*loaded, {checked.text, checked.text_size, checked.token_ids,
+                                                          checked.token_count, checked.flags}));
+    FSV_ASSIGN(*request, target->submit(std::move(loaded), std::move(parameters)));
+    return {};
+  });
+}
+
+fsv_status fsv_submit_chat(fsv_engine* engine, fsv_model* model, const fsv_chat* chat,
+                           const fsv_generate_config* config, fsv_request* request, fsv_error* error) {
+  return shim(error, [&]() -> Status {
+    if (request == nullptr) return invalid("request is NULL");
+    *request = 0;
+    FSV_ASSIGN(const std::shared_ptr<Engine> target, find_engine(engine));
+    FSV_ASSIGN(std::shared_ptr<LoadedModel> loaded, find_model(model));
+    fsv_generate_config defaults;
+    fsv_generate_config_init(&defaults);
+    FSV_ASSIGN(const fsv_generate_config checked, config_argument(config, defaults, "config"));
+    if (checked.text != nullptr || checked.token_ids != nullptr) {
+      return invalid("config.text and config.token_ids must be NULL: the conversation is the prompt");
+    }
+    FSV_ASSIGN(RequestParameters parameters, generate_parameters(*loaded, checked));
+    FSV_ASSIGN(const std::vector<ChatSpan> spans, render_chat(*loaded, chat));
+    FSV_TRY(encode_spans(*loaded->tokenizer, spans, parameters.prompt));
+    if (parameters.prompt.empty()) return invalid("the conversation renders to nothing");
     FSV_ASSIGN(*request, target->submit(std::move(loaded), std::move(parameters)));
     return {};
   });

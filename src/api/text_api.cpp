@@ -1,4 +1,5 @@
 // Text: tokens and chat templates.
+#include "api/chat_arguments.h"
 #include "api/handles.h"
 #include "api/shim.h"
 
@@ -22,25 +23,6 @@ Status check_ids(const Tokenizer& tokenizer, const int32_t* ids, size_t count) {
     }
   }
   return {};
-}
-
-Result<std::vector<ChatSpan>> render(const LoadedModel& model, const fsv_chat_message* messages, size_t message_count,
-                                     uint32_t flags) {
-  if (messages == nullptr && message_count > 0) return invalid("messages is NULL");
-  if (message_count == 0) return invalid("there is no message");
-  if ((flags & ~static_cast<uint32_t>(FSV_CHAT_ADD_GENERATION_PROMPT)) != 0) return invalid("unknown bits in flags");
-  std::vector<ChatMessage> copied;
-  for (size_t i = 0; i < message_count; ++i) {
-    FSV_ASSIGN(const std::string_view role, text_argument(messages[i].role, messages[i].role_size, "role"));
-    FSV_ASSIGN(const std::string_view content, text_argument(messages[i].content, messages[i].content_size, "content"));
-    if (utf8_valid_prefix(role) != role.size()) return invalid(format("role of message ", i, " is not UTF-8"));
-    const size_t valid = utf8_valid_prefix(content);
-    if (valid != content.size()) {
-      return invalid(format("content of message ", i, " is not UTF-8 at byte ", valid));
-    }
-    copied.push_back({std::string(role), std::string(content)});
-  }
-  return model.chat_template->render(copied, (flags & FSV_CHAT_ADD_GENERATION_PROMPT) != 0);
 }
 
 }  // namespace
@@ -88,7 +70,7 @@ fsv_status fsv_chat_render(fsv_model* model, const fsv_chat_message* messages, s
                            char* buffer, size_t capacity, size_t* size, fsv_error* error) {
   return shim(error, [&]() -> Status {
     FSV_ASSIGN(const std::shared_ptr<LoadedModel> target, find_model(model));
-    FSV_ASSIGN(const std::vector<ChatSpan> spans, render(*target, messages, message_count, flags));
+    FSV_ASSIGN(const std::vector<ChatSpan> spans, render_messages(*target, messages, message_count, flags));
     const std::string text = spans_to_text(spans);
     return fill_array(text.data(), text.size(), buffer, capacity, size);
   });
@@ -98,7 +80,7 @@ fsv_status fsv_chat_tokenize(fsv_model* model, const fsv_chat_message* messages,
                              int32_t* ids, size_t capacity, size_t* count, fsv_error* error) {
   return shim(error, [&]() -> Status {
     FSV_ASSIGN(const std::shared_ptr<LoadedModel> target, find_model(model));
-    FSV_ASSIGN(const std::vector<ChatSpan> spans, render(*target, messages, message_count, flags));
+    FSV_ASSIGN(const std::vector<ChatSpan> spans, render_messages(*target, messages, message_count, flags));
     std::vector<int32_t> encoded;
     FSV_TRY(encode_spans(*target->tokenizer, spans, encoded));
     return fill_array(encoded.data(), encoded.size(), ids, capacity, count);

@@ -72,7 +72,13 @@ Result<uint64_t> Engine::submit(std::shared_ptr<LoadedModel> model, RequestParam
     return Status(StatusCode::kBudgetTooSmall, describe_kv_need(target, *request));
   }
   request->decoder = StreamDecoder(target.tokenizer.get(), true);
+  FSV_TRY(check_sampling(request->parameters.sampling, vocabulary));
+  request->sampler = Sampler(request->parameters.sampling);
   reserve_request(*request, options_);
+  if (request->sampler.needs_history()) {
+    FSV_TRY(request->sampler.reserve_history(request->kv_tokens_max() + 1));
+    FSV_TRY(request->sampler.accept_prompt(request->parameters.prompt));
+  }
   const std::lock_guard lock(mutex_);
   if (is_draining_) return Status::from_literal(StatusCode::kShutdown, "the engine is shutting down");
   request->submitted_ns = clock_.now_ns();

@@ -40,7 +40,8 @@ void Engine::process_logits() {
   const std::span<const LogitRow> rows = runner_.chunk();
   // A chunk mixes both kinds of requests; each row is handled by its own.
   for (SamplerScratch& scratch : scratch_) {
-    const Status reserved = scratch.reserve(batch_.model()->def->shape().vocabulary_size);
+    const Status reserved =
+        scratch.reserve(batch_.model()->def->shape().vocabulary_size, batch_.model()->context_tokens);
     if (!reserved.ok()) throw std::bad_alloc();  // caught at the loop's border: the step fails, the engine goes on
   }
   sample_rows(rows);
@@ -89,10 +90,9 @@ void Engine::sample_rows(std::span<const LogitRow> rows) {
       }
       return;
     }
-    const Sampler sampler(request.parameters.sampling);
     Result<SampleResult> result =
-        sampler.sample(logits, banned_tokens(request), static_cast<uint64_t>(request.generated()),
-                       request.parameters.report_logprobs, scratch);
+        request.sampler.sample(logits, banned_tokens(request), static_cast<uint64_t>(request.generated()),
+                               request.parameters.report_logprobs, scratch);
     if (!result.ok()) {
       drawn.status = result.status();
       return;

@@ -64,6 +64,7 @@ struct Request {
   std::vector<int32_t> tokens;  // prompt, then what was generated; reserved for all
   int32_t computed = 0;         // tokens whose keys and values are in the cache
   StreamDecoder decoder;
+  Sampler sampler;
   std::string held_text;  // may yet turn out to be a stop string
   bool admitted = false;
   int64_t first_row_ns = 0, first_token_ns = 0;
