@@ -36,7 +36,7 @@ struct ChatInput {
 
 // Control tokens by their text, as the model's tokenizer has them; templates see them under these names.
 struct ChatTemplateOptions {
-  std::string bos_token, eos_token, unk_token, pad_token;  // empty: not defined
+  std::string bos_token = {}, eos_token = {}, unk_token = {}, pad_token = {};  // empty: not defined
 };
 
 // What is the template's own: its text and string literals, the control tokens above, and roles that are plain words

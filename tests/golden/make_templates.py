@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Writes tests/golden/templates/language.json, conversations.json and chats.json: what jinja2, set up as transformers does, makes of
-templates. The chat templates themselves (templates/*.jinja) are ours, written after the formats that the models'
-makers publish; they are rendered here, never fetched. Needs jinja2 and transformers.
+templates; given the path of SmolLM2's GGUF file, smollm2.json as well, by the template inside it. The chat templates themselves (templates/*.jinja) are ours, written after the formats that the models'
+makers publish; they are rendered here, never fetched. Needs jinja2, transformers, gguf.
 
 language.json: [{"t": template, "v": variables as JSON text, "o": output} or {..., "e": error class}]
 conversations.json: [{"name": ..., "messages": JSON text, "tools": ..., "variables": ..., "add_generation_prompt": ...}]
@@ -10,6 +10,7 @@ chats.json: [{"template": file, "chat": name of a conversation, "tokens": {...},
 import datetime
 import json
 import pathlib
+import sys
 
 from transformers.utils.chat_template_utils import _compile_jinja_template
 
@@ -41,7 +42,22 @@ def write(name, entries):
     (OUT / name).write_text("[\n" + lines + "\n]\n", encoding="utf-8")
 
 
+def write_model(path):
+    from gguf import GGUFReader
+    source = GGUFReader(path).fields["tokenizer.chat_template"].contents()
+    cases = []
+    for chat in CHATS:
+        if "needs" in chat:
+            continue
+        generation = chat.get("add_generation_prompt", False)
+        values = {"messages": chat["messages"], "tools": None, "documents": None, "add_generation_prompt": generation}
+        cases.append({"messages": to_text(chat["messages"]), "add_generation_prompt": generation} | render(source, values))
+    write("smollm2.json", cases)
+
+
 def main():
+    if len(sys.argv) > 1:
+        write_model(sys.argv[1])
     defaults = {"messages": [], "tools": None, "documents": None, "add_generation_prompt": False}
     language = [{"t": template, "v": to_text(variables)} | render(template, defaults | variables) for template, variables in CASES]
     write("language.json", language)
