@@ -108,6 +108,7 @@ void Engine::run_loader_thread() {
       run_load_workers(number, *job);
       return job->finish();
     });
+    if (!result.ok()) job->drop();  // before anyone learns of it
     end_load(number, std::move(result));
     lock.lock();
   }
@@ -206,7 +207,9 @@ bool Engine::advance_loads(int64_t deadline_ns) {
       continue;
     }
     const std::shared_ptr<LoadJob> job = std::move(pumped_job_);
-    end_load(pumped_ticket_, guarded([&] { return job->finish(); }));
+    Result<std::shared_ptr<LoadedModel>> result = guarded([&] { return job->finish(); });
+    if (!result.ok()) job->drop();
+    end_load(pumped_ticket_, std::move(result));
     break;
   } while (clock_.now_ns() < deadline_ns);
   return has_loads();
@@ -238,6 +241,7 @@ void Engine::begin_next_load() {
     return shared != nullptr ? Status() : job->prepare();
   });
   if (!status.ok()) {
+    job->drop();
     end_load(pumped_ticket_, Result<std::shared_ptr<LoadedModel>>(std::move(status)));
   } else if (shared != nullptr) {
     end_load(pumped_ticket_, std::move(shared));

@@ -220,4 +220,11 @@ Result<std::shared_ptr<LoadedModel>> LoadJob::finish() {
   return std::move(model_);
 }
 
+void LoadJob::drop() noexcept {
+  chunks_.clear();
+  specs_.clear();
+  model_.reset();
+  source_.reset();
+}
+
 }  // namespace fastserve

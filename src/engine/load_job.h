@@ -27,6 +27,9 @@ class LoadJob {
   // After every chunk is done (all workers returned): what remains, and the model.
   Result<std::shared_ptr<LoadedModel>> finish();
 
+  // Gives back everything that a job that failed still holds. No worker is at work any more.
+  void drop() noexcept;
+
   void cancel() { cancelled_.store(true, std::memory_order_relaxed); }
   uint64_t bytes_done() const { return bytes_done_.load(std::memory_order_relaxed); }
   uint64_t bytes_total() const { return bytes_total_.load(std::memory_order_relaxed); }

@@ -222,7 +222,8 @@ class TemporaryFile {
  public:
   explicit TemporaryFile(const std::vector<uint8_t>& bytes) {
     static std::atomic<uint32_t> next{0};
-    path_ = std::string(P_tmpdir) + "/fastserve_test_" + std::to_string(getpid()) + "_" + std::to_string(next++);
+    path_.append(P_tmpdir).append("/fastserve_test_").append(std::to_string(getpid()));
+    path_.append("_").append(std::to_string(next++));
     rewrite(bytes);
   }
   explicit TemporaryFile(const TinyShape& shape) : TemporaryFile(tiny_gguf(shape)) {}
