@@ -288,7 +288,7 @@ TEST(BadArguments, EngineSettings) {
   refused([](fsv_engine_config& config) { config.struct_size = 0; });
   refused([](fsv_engine_config& config) { config.mode = 2; });
   refused([](fsv_engine_config& config) { config.kernels = 2; });
-  refused([](fsv_engine_config& config) { config.kv_dtype = 2; });
+  refused([](fsv_engine_config& config) { config.kv_dtype = 99; });
   refused([](fsv_engine_config& config) { config.scheduler = 99; });
   refused([](fsv_engine_config& config) { config.thread_count = 100000; });
   refused([](fsv_engine_config& config) { config.max_sequences = UINT32_MAX; });

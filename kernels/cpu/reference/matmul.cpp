@@ -5,7 +5,7 @@
 namespace fastserve::kernels::reference {
 namespace {
 
-constexpr int kTileRows = 8;  // activation rows that share one unpacking of a K-block
+constexpr int kTileRows = 64;  // activation rows that share one unpacking of a K-block, the slow part
 
 void store_row(const MatmulArgs& args, int64_t i, int64_t panel, const float* acc) {
   const int64_t row_begin = panel * kPanelRows;

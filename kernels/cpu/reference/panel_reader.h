@@ -88,14 +88,41 @@ struct ScalarBlock {
   }
 }
 
+// The same for the 64 quants of k in [4 * step, 4 * step + 4), which lie side by side; what depends on the layout alone
+// is looked at once.
+[[maybe_unused]] static inline void read_step(const LayoutShape& shape, PackedLayout layout, const uint8_t* panel,
+                                              const uint8_t* quants, int step, ScalarBlock* out) {
+  constexpr int kLanes = 4 * kPanelRows;
+  const int steps_in_byte = 8 / shape.low_bits;  // planes of quants that share bytes
+  const int planes = 8 / steps_in_byte;
+  const uint8_t* low = quants + step % planes * kLanes;
+  int low_shift = step / planes * shape.low_bits;
+  if (shape.low_bits == 2) {
+    low = quants + step / 4 * kLanes;
+    low_shift = step % 4 * 2;
+  }
+  const uint8_t* high = quants + planes * kLanes + (shape.high_bits == 2 ? step / 4 * kLanes : 0);
+  const int high_shift = shape.high_bits == 2 ? step % 4 * 2 : step;
+  int q[kLanes];
+  for (int lane = 0; lane < kLanes; ++lane) q[lane] = low[lane] >> low_shift & ((1 << shape.low_bits) - 1);
+  if (shape.high_bits != 0) {
+    const int mask = (1 << shape.high_bits) - 1;
+    for (int lane = 0; lane < kLanes; ++lane) q[lane] |= (high[lane] >> high_shift & mask) << shape.low_bits;
+  }
+  if (layout == PackedLayout::kQ4Table) {
+    for (int& value : q) value = panel[value];
+  }
+  for (int row = 0; row < kPanelRows; ++row) {
+    for (int k = 0; k < 4; ++k) out->quants[4 * step + k][row] = q[4 * row + k] - shape.offset;
+  }
+}
+
 [[maybe_unused]] static void read_block(PackedLayout layout, const uint8_t* panel, int64_t block, ScalarBlock* out) {
   const LayoutShape shape = layout_shape(layout);
   const uint8_t* group = group_of(shape, panel, block);
   const int sub = static_cast<int>(block % shape.group_blocks);
   const uint8_t* quants = group + shape.quants_offset + sub * shape.block_bytes;
-  for (int k = 0; k < kActivationBlock; ++k) {
-    for (int row = 0; row < kPanelRows; ++row) out->quants[k][row] = read_quant(shape, layout, panel, quants, k, row);
-  }
+  for (int step = 0; step < kActivationBlock / 4; ++step) read_step(shape, layout, panel, quants, step, out);
   for (int part = 0; part < shape.scale_parts; ++part) {
     for (int row = 0; row < kPanelRows; ++row) {
       read_scale(layout, group, sub, part, row, &out->scales[part][row], &out->mins[part][row]);

@@ -1,0 +1,134 @@
+// One whole life of an engine over the C ABI, for tests that make the heap fail under it: everything is called, every
+// status is possible, nothing may abort or hang.
+#pragma once
+#include <string>
+
+#include "fastserve.h"
+
+namespace fastserve::test {
+
+// Takes nothing from the heap itself: that is made to fail.
+struct RunResult {
+  static constexpr size_t kRoom = 256;
+  fsv_status failures[kRoom] = {};  // of calls and events, in order
+  size_t failure_count = 0;
+  int32_t tokens[kRoom] = {};  // of the one generation
+  size_t token_count = 0;
+  bool finished = false;
+};
+
+inline void note(RunResult& result, fsv_status status) {
+  if (status != FSV_OK && result.failure_count < RunResult::kRoom) result.failures[result.failure_count++] = status;
+}
+
+// Polls what is there; tokens and failures go to `result`.
+inline void poll_into(fsv_engine* engine, RunResult& result) {
+  for (int tries = 0; tries < 3; ++tries) {
+    fsv_event events[8];
+    size_t count = 0;
+    const fsv_status status = fsv_poll(engine, events, sizeof(fsv_event), 8, &count, nullptr);
+    note(result, status);
+    for (size_t i = 0; i < count; ++i) {
+      note(result, events[i].status);
+      if (events[i].type == FSV_EVENT_TOKENS) {
+        for (size_t t = 0; t < events[i].token_count && result.token_count < RunResult::kRoom; ++t) {
+          result.tokens[result.token_count++] = events[i].token_ids[t];
+        }
+      }
+      if (events[i].type == FSV_EVENT_FINISHED) result.finished = true;
+    }
+    if (status == FSV_OK && count == 0) return;
+  }
+}
+
+inline fsv_model* load_model(fsv_engine* engine, const std::string& path, bool is_pumped, RunResult& result) {
+  fsv_load_config config;
+  fsv_load_config_init(&config);
+  config.path = path.c_str();
+  config.path_size = path.size();
+  fsv_ticket ticket = 0;
+  fsv_error error{};
+  note(result, fsv_model_load(engine, &config, &ticket, &error));
+  if (ticket == 0) return nullptr;
+  if (is_pumped) {
+    uint32_t more = 1;
+    for (int i = 0; more != 0 && i < 1000; ++i) note(result, fsv_engine_step(engine, 1000, &more, &error));
+  } else {
+    note(result, fsv_ticket_wait(engine, ticket, 20000000, &error));
+  }
+  fsv_model* model = nullptr;
+  note(result, fsv_ticket_take_model(engine, ticket, &model, &error));
+  return model;
+}
+
+inline void generate(fsv_engine* engine, fsv_model* model, bool is_pumped, RunResult& result) {
+  const char text[] = "and the end of the line";
+  const fsv_string stop = {"nowhere", SIZE_MAX};
+  fsv_generate_config config;
+  fsv_generate_config_init(&config);
+  config.text = text;
+  config.text_size = SIZE_MAX;
+  config.max_tokens = 12;
+  config.ignore_eos = 1;
+  config.logprob_count = 2;
+  config.stop_strings = &stop;
+  config.stop_string_count = 1;
+  config.sampling.temperature = 0;
+  fsv_request request = 0;
+  note(result, fsv_submit_generate(engine, model, &config, &request, nullptr));
+  if (request == 0) return;
+  for (int i = 0; i < 2000 && !result.finished; ++i) {
+    if (is_pumped) {
+      uint32_t more = 0;
+      note(result, fsv_engine_step(engine, 1000, &more, nullptr));
+    } else {
+      (void)fsv_wait(engine, 10000, nullptr);
+    }
+    poll_into(engine, result);
+  }
+}
+
+// Two more requests: one is cancelled, one lives until the shutdown.
+inline void cancel_and_leave(fsv_engine* engine, fsv_model* model, bool is_pumped, RunResult& result) {
+  const int32_t ids[] = {10, 20, 30, 40, 50};
+  fsv_generate_config config;
+  fsv_generate_config_init(&config);
+  config.token_ids = ids;
+  config.token_count = 5;
+  config.max_tokens = 100;
+  config.ignore_eos = 1;
+  fsv_request cancelled = 0, left = 0;
+  note(result, fsv_submit_generate(engine, model, &config, &cancelled, nullptr));
+  note(result, fsv_submit_generate(engine, model, &config, &left, nullptr));
+  uint32_t more = 0;
+  if (is_pumped) note(result, fsv_engine_step(engine, 0, &more, nullptr));
+  if (cancelled != 0) (void)fsv_request_cancel(engine, cancelled, nullptr);
+  if (is_pumped) note(result, fsv_engine_step(engine, 0, &more, nullptr));
+}
+
+inline RunResult run_a_life(const std::string& path, bool is_pumped) {
+  RunResult result;
+  fsv_engine_config config;
+  fsv_engine_config_init(&config);
+  config.mode = is_pumped ? FSV_MODE_PUMPED : FSV_MODE_THREADED;
+  config.thread_count = is_pumped ? 1 : 2;
+  config.context_tokens = 128;
+  config.max_sequences = 4;
+  config.max_batch_tokens = 64;
+  config.max_queued_requests = 16;
+  config.max_pending_events = 32;
+  fsv_engine* engine = nullptr;
+  note(result, fsv_engine_create(&config, &engine, nullptr));
+  if (engine == nullptr) return result;
+  fsv_model* model = load_model(engine, path, is_pumped, result);
+  if (model != nullptr) {
+    generate(engine, model, is_pumped, result);
+    cancel_and_leave(engine, model, is_pumped, result);
+    note(result, fsv_engine_shutdown(engine, 0, nullptr));
+    note(result, fsv_model_release(model, nullptr));
+  }
+  note(result, fsv_engine_release(engine, nullptr));
+  return result;
+}
+
+}  // namespace fastserve::test
