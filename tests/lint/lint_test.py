@@ -35,6 +35,9 @@ auto make(T value) -> decltype(value) {
 }
 }  // namespace a
 extern "C" int fsv_x(void) { return '}'; }
+TEST(Suite, Case) {
+  run();
+}
 """
 
 
@@ -62,7 +65,7 @@ class Scratch(unittest.TestCase):
 
 class Functions(unittest.TestCase):
     def test_names_and_lengths(self):
-        self.assertEqual(list(functions.c_functions(SOURCE)), [("S", 3), ("make", 5), ("fsv_x", 1)])
+        self.assertEqual(list(functions.c_functions(SOURCE)), [("S", 3), ("make", 5), ("fsv_x", 1), ("Suite.Case", 3)])
 
 
 class Includes(Scratch):

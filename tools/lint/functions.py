@@ -12,6 +12,7 @@ NOISE = re.compile(
       | ^[ \t]*\#(?:[^\n]*\\\n)*[^\n]*
     """, re.VERBOSE | re.DOTALL | re.MULTILINE)
 CONTAINER = re.compile(r"(^|\s)(namespace|class|struct|union|enum|extern)\b")
+TEST_NAME = re.compile(r"((?:TYPED_)?TEST(?:_[FP])?|BENCHMARK_\w+)\s*\(([^)]*)\)")
 NAME = re.compile(r"(operator\s*[^\s\w(]+|operator\s*\(\)|[~\w:]+)\s*\(")
 
 
@@ -23,6 +24,14 @@ def blank_noise(text):
 def opens_container(head):
     """Whether `head`, the text before a brace, opens a namespace, a type or extern "C"."""
     return bool(CONTAINER.search(head)) and not head.rstrip().endswith(")") and "(" not in head.split("=")[0]
+
+
+def function_name(head):
+    """The name in a function's head: of a test its suite and case; None if there is none."""
+    if test := TEST_NAME.search(head):
+        return ".".join(part.strip() for part in test.group(2).split(","))
+    name = NAME.search(head)
+    return name.group(1) if name else None
 
 
 def stack_in_code(stack):
@@ -42,8 +51,8 @@ def c_functions(text):
                 stack.append("other")
             elif opens_container(head):
                 stack.append("container")
-            elif name := NAME.search(head):
-                stack.append((name.group(1), head_start + len(head) - len(head.lstrip())))
+            elif name := function_name(head):
+                stack.append((name, head_start + len(head) - len(head.lstrip())))
             else:
                 stack.append("other")
         elif symbol == "}" and stack:
