@@ -102,6 +102,10 @@ void copy_numbers(const fsv_sampling& given, SamplingParameters& parameters) {
 Result<SamplingParameters> sampling_parameters(const LoadedModel& model, const fsv_sampling& given) {
   fsv_sampling defaults;
   fsv_sampling_init(&defaults);
+  // It lies inside its config, whose other fields follow: a larger one cannot be read.
+  if (given.struct_size > sizeof given) {
+    return invalid(format("config.sampling has struct_size ", given.struct_size, ", at most ", sizeof given));
+  }
   FSV_ASSIGN(const fsv_sampling checked, config_argument(&given, defaults, "config.sampling"));
   SamplingParameters parameters;
   copy_numbers(checked, parameters);

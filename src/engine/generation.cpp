@@ -62,7 +62,7 @@ std::span<const int32_t> banned_tokens(const Request& request) {
 
 FinishReason accept_token(Request& request, const SampleResult& drawn, std::span<const TokenLogprob> top) {
   request.tokens.push_back(drawn.token_id);
-  request.sampler.accept(drawn);
+  if (request.sampler.needs_history()) request.sampler.accept(drawn);  // else nothing is reserved for it
   OutputBuffer& out = request.pending;
   out.token_ids.push_back(drawn.token_id);
   if (request.parameters.report_logprobs) out.logprobs.push_back(drawn.logprob);
