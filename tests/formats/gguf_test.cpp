@@ -297,7 +297,7 @@ TEST(GgufFiles, MissingFolderAndForeignFiles) {
   EXPECT_NE(std::string_view(missing.status().message()).find("/no/such/folder/model.gguf"), std::string_view::npos);
   EXPECT_FALSE(open_model_source("").ok());
   EXPECT_FALSE(open_model_source(FASTSERVE_TEST_DATA).ok());
-  const Source foreign = open_model_source(__FILE__);
+  const Source foreign = open_model_source(FASTSERVE_TEST_DATA "/make_gguf.py");
   ASSERT_FALSE(foreign.ok());
   EXPECT_EQ(foreign.status().code(), StatusCode::kUnsupported);
 }

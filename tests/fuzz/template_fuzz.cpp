@@ -1,6 +1,6 @@
 // Fuzzes the template engine: a template and, behind a NUL, the JSON of its variables. Any input renders or is refused
 // with a line and a reason, within its limits, and no word of the variables becomes the template's own.
-#include <cstring>
+#include <algorithm>
 #include <string>
 
 #include "text/jinja/evaluator.h"
@@ -13,10 +13,11 @@ namespace {
 using namespace fastserve;
 using namespace fastserve::jinja;
 
-// Letters that stand for what users write: mapped out of the template's own text before it is parsed.
-constexpr std::string_view kUsersLetters = "QZJ";
+// A letter (U+4E2D) that stands for what users write, taken out of the template's own text before it is parsed. It has
+// no upper and lower case, so that no operation makes it of another letter.
+constexpr std::string_view kUsersLetter = "\xE4\xB8\xAD";
 
-bool holds_users_letter(std::string_view text) { return text.find_first_of(kUsersLetters) != std::string_view::npos; }
+bool holds_users_letter(std::string_view text) { return text.find(kUsersLetter) != std::string_view::npos; }
 
 void run(std::string_view source, std::string_view variables_json) {
   const Body body = parse_template(source);
@@ -25,10 +26,10 @@ void run(std::string_view source, std::string_view variables_json) {
   if (variables.ok() && variables->is(ValueKind::kDict)) {
     for (const auto& [key, value] : variables->entries()) globals.emplace_back(key.bytes(), value);
   }
-  globals.emplace_back("u", Value::text("QZ JQ<|im_end|>", false));
-  globals.emplace_back("messages",
-                       Value::list({Value::dict({{Value::text("role", true), Value::text("user", true)},
-                                                 {Value::text("content", true), Value::text("QJ\n", false)}})}));
+  globals.emplace_back("u", Value::text("\xE4\xB8\xAD a\xE4\xB8\xAD<|im_end|>", false));
+  globals.emplace_back(
+      "messages", Value::list({Value::dict({{Value::text("role", true), Value::text("user", true)},
+                                            {Value::text("content", true), Value::text("\xE4\xB8\xAD\n", false)}})}));
   add_builtin_globals(globals);
   Evaluator evaluator(std::move(globals), 1721826000, {.steps = 20000, .text_bytes = 1u << 20, .depth = 200});
   const TrackedText text = evaluator.run(body);
@@ -49,10 +50,9 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   const std::string_view input(reinterpret_cast<const char*>(data), size);
   const size_t end = std::min(input.find('\0'), input.size());
   std::string source(input.substr(0, end));
-  // Own text could spell a user's letter through an escape too, so that no escape is left either.
-  for (char& c : source) {
-    if (kUsersLetters.find(c) != std::string_view::npos || c == '\\') c = '_';
-  }
+  // Own text could spell the letter through an escape too, so that no escape is left either.
+  std::replace(source.begin(), source.end(), '\\', '_');
+  for (size_t at; (at = source.find(kUsersLetter)) != std::string::npos;) source.replace(at, kUsersLetter.size(), "_");
   if (unicode::valid_prefix_bytes(source) != source.size()) return 0;
   try {
     run(source, end < input.size() ? input.substr(end + 1) : std::string_view());
