@@ -5,7 +5,7 @@
 
 namespace fastserve::kernels {
 
-#if defined(__x86_64__) || defined(_M_X64)
+#ifdef FASTSERVE_X86_KERNELS
 namespace avx2 {
 PeakLoops peak_loops();
 }
@@ -49,7 +49,7 @@ uint64_t f32_loop(uint64_t rounds) {
 }  // namespace
 
 PeakLoops peak_loops() {
-#if defined(__x86_64__) || defined(_M_X64)
+#ifdef FASTSERVE_X86_KERNELS
   const CpuFeatures& cpu = cpu_features();
   if (cpu.avx512) {
     PeakLoops loops = avx512::peak_loops(cpu.avx512_vnni);
