@@ -1,4 +1,4 @@
-# cmake -DBUILD= -DCC= -DLIBDIR= -DCONSUMER= -DWORK= -DVERSION= -DREADME= -P package_test.cmake
+# cmake -DBUILD= -DCC= -DGENERATOR= -DLIBDIR= -DCONSUMER= -DWORK= -DVERSION= -DREADME= -P package_test.cmake
 function(run)
   execute_process(COMMAND ${ARGN} RESULT_VARIABLE result OUTPUT_VARIABLE output ERROR_VARIABLE errors)
   if(NOT result EQUAL 0)
@@ -22,7 +22,8 @@ file(RENAME ${WORK}/installed ${WORK}/prefix) # a package that remembers its pre
 set(lib ${WORK}/prefix/${LIBDIR})
 set(with_library ${CMAKE_COMMAND} -E env LD_LIBRARY_PATH=${lib})
 
-run(${CMAKE_COMMAND} -S ${CONSUMER} -B ${WORK}/build -DCMAKE_PREFIX_PATH=${WORK}/prefix -DCMAKE_C_COMPILER=${CC})
+# Our own generator: a bare machine may have no other.
+run(${CMAKE_COMMAND} -G ${GENERATOR} -S ${CONSUMER} -B ${WORK}/build -DCMAKE_PREFIX_PATH=${WORK}/prefix -DCMAKE_C_COMPILER=${CC})
 run(${CMAKE_COMMAND} --build ${WORK}/build)
 expect_version("find_package" ${WORK}/build/consumer)
 
