@@ -13,7 +13,6 @@ uint64_t peak_bf16_loop(uint64_t rounds) {
   const __m512bh a = _mm512_cvtne2ps_pbh(ones, ones), b = a;
   for (uint64_t round = 0; round < rounds; ++round) {
     for (__m512& sum : sums) sum = _mm512_dpbf16_ps(sum, a, b);
-    asm volatile("" : "+v"(sums[0]));
   }
   __m512 total = _mm512_setzero_ps();
   for (const __m512 sum : sums) total = _mm512_add_ps(total, sum);
