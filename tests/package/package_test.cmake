@@ -23,7 +23,11 @@ set(lib ${WORK}/prefix/${LIBDIR})
 set(with_library ${CMAKE_COMMAND} -E env LD_LIBRARY_PATH=${lib})
 
 # Our own generator: a bare machine may have no other.
-run(${CMAKE_COMMAND} -G ${GENERATOR} -S ${CONSUMER} -B ${WORK}/build -DCMAKE_PREFIX_PATH=${WORK}/prefix -DCMAKE_C_COMPILER=${CC})
+set(generator)
+if(GENERATOR)
+  set(generator -G ${GENERATOR})
+endif()
+run(${CMAKE_COMMAND} ${generator} -S ${CONSUMER} -B ${WORK}/build -DCMAKE_PREFIX_PATH=${WORK}/prefix -DCMAKE_C_COMPILER=${CC})
 run(${CMAKE_COMMAND} --build ${WORK}/build)
 expect_version("find_package" ${WORK}/build/consumer)
 
