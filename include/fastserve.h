@@ -408,7 +408,6 @@ typedef struct fsv_sampling {
   size_t logit_bias_count; /* at most 4096 */
   const uint32_t* stages;  /* FSV_STAGE_* in the order wanted, each at most once; NULL: the default order */
   size_t stage_count;
-  uint64_t reserved[8]; /* zero */
 } fsv_sampling;
 
 FSV_API void fsv_sampling_init(fsv_sampling* sampling);
@@ -429,9 +428,9 @@ typedef struct fsv_generate_config {
   const fsv_string* stop_strings; /* end when the text holds one; it and what follows are not emitted */
   size_t stop_string_count;       /* at most 16 of at most 256 bytes */
   const int32_t* stop_token_ids;
-  size_t stop_token_count; /* at most 64 */
-  fsv_sampling sampling;
-  uint64_t user_data; /* comes back in every event */
+  size_t stop_token_count;      /* at most 64 */
+  const fsv_sampling* sampling; /* NULL: what fsv_sampling_init gives */
+  uint64_t user_data;           /* comes back in every event */
 } fsv_generate_config;
 
 FSV_API void fsv_generate_config_init(fsv_generate_config* config);

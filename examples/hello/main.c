@@ -32,11 +32,14 @@ int main(int argc, char** argv) {
   fsv_chat_message messages[] = {{"system", SIZE_MAX, "You are a helpful assistant.", SIZE_MAX},
                                  {"user", SIZE_MAX, question, SIZE_MAX}};
   int32_t prompt[4096];
+  fsv_sampling sampling;
+  fsv_sampling_init(&sampling);
+  sampling.temperature = 0; /* always the most likely token */
   fsv_generate_config generate;
   fsv_generate_config_init(&generate);
   generate.token_ids = prompt;
   generate.max_tokens = 128;
-  generate.sampling.temperature = 0; /* always the most likely token */
+  generate.sampling = &sampling;
   fsv_request request = 0;
   fsv_status status = fsv_chat_tokenize(model, messages, 2, FSV_CHAT_ADD_GENERATION_PROMPT, prompt, 4096,
                                         &generate.token_count, &error);

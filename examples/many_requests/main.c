@@ -56,13 +56,16 @@ static fsv_request ask(fsv_engine* engine, fsv_model* model, uint64_t index) {
   fsv_error error;
   int32_t prompt[PROMPT_CAPACITY];
   fsv_chat_message message = {"user", SIZE_MAX, questions[index], SIZE_MAX};
+  fsv_sampling sampling;
+  fsv_sampling_init(&sampling);
+  sampling.temperature = 0.7f;
+  sampling.top_p = 0.9f;
+  sampling.seed = 42 + index; /* same seed, same answer, whatever runs beside it */
   fsv_generate_config config;
   fsv_generate_config_init(&config);
   config.token_ids = prompt; /* copied by the submit */
   config.max_tokens = 80;
-  config.sampling.temperature = 0.7f;
-  config.sampling.top_p = 0.9f;
-  config.sampling.seed = 42 + index; /* same seed, same answer, whatever runs beside it */
+  config.sampling = &sampling;
   config.user_data = index;
   fsv_request request = 0;
   if (failed("chat template",

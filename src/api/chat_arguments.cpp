@@ -48,9 +48,7 @@ Result<std::vector<ChatSpan>> render_messages(const LoadedModel& model, const fs
 }
 
 Result<std::vector<ChatSpan>> render_chat(const LoadedModel& model, const fsv_chat* chat) {
-  fsv_chat defaults;
-  fsv_chat_init(&defaults);
-  FSV_ASSIGN(const fsv_chat checked, config_argument(chat, defaults, "chat"));
+  FSV_ASSIGN(const fsv_chat checked, config_argument(chat, fsv_chat_init, "chat"));
   FSV_TRY(check_flags(checked.flags));
   ChatInput input;
   input.add_generation_prompt = (checked.flags & FSV_CHAT_ADD_GENERATION_PROMPT) != 0;

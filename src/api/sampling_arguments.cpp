@@ -18,16 +18,16 @@ static_assert(static_cast<uint32_t>(SamplerStage::kXtc) == FSV_STAGE_XTC);
 static_assert(static_cast<uint32_t>(SamplerStage::kTemperature) == FSV_STAGE_TEMPERATURE);
 
 Status copy_stages(const fsv_sampling& given, SamplerOrder& order) {
-  if (given.stages == nullptr) return given.stage_count == 0 ? Status() : invalid("config.sampling.stages is NULL");
+  if (given.stages == nullptr) return given.stage_count == 0 ? Status() : invalid("sampling.stages is NULL");
   if (given.stage_count > kSamplerStageCount) {
-    return invalid(format("config.sampling.stage_count is ", given.stage_count, ", at most ", kSamplerStageCount));
+    return invalid(format("sampling.stage_count is ", given.stage_count, ", at most ", kSamplerStageCount));
   }
   order.count = 0;
   uint32_t seen = 0;
   for (size_t i = 0; i < given.stage_count; ++i) {
     const uint32_t stage = given.stages[i];
-    if (stage >= kSamplerStageCount) return invalid(format("config.sampling.stages[", i, "] is ", stage));
-    if ((seen >> stage & 1) != 0) return invalid(format("config.sampling.stages names stage ", stage, " twice"));
+    if (stage >= kSamplerStageCount) return invalid(format("sampling.stages[", i, "] is ", stage));
+    if ((seen >> stage & 1) != 0) return invalid(format("sampling.stages names stage ", stage, " twice"));
     seen |= 1U << stage;
     order.stages[order.count++] = static_cast<SamplerStage>(stage);
   }
@@ -40,15 +40,13 @@ Status copy_breakers(const LoadedModel& model, const fsv_sampling& given, Sampli
   std::vector<std::string_view> breakers = {"\n", ":", "\"", "*"};
   if (given.dry_breakers != nullptr) {
     if (given.dry_breaker_count > kBreakersMax) {
-      return invalid(
-          format("config.sampling.dry_breaker_count is ", given.dry_breaker_count, ", at most ", kBreakersMax));
+      return invalid(format("sampling.dry_breaker_count is ", given.dry_breaker_count, ", at most ", kBreakersMax));
     }
     breakers.clear();
     for (size_t i = 0; i < given.dry_breaker_count; ++i) {
       const fsv_string& breaker = given.dry_breakers[i];
-      FSV_ASSIGN(const std::string_view text,
-                 text_argument(breaker.data, breaker.size, "config.sampling.dry_breakers"));
-      if (text.empty()) return invalid(format("config.sampling.dry_breakers[", i, "] is empty"));
+      FSV_ASSIGN(const std::string_view text, text_argument(breaker.data, breaker.size, "sampling.dry_breakers"));
+      if (text.empty()) return invalid(format("sampling.dry_breakers[", i, "] is empty"));
       breakers.push_back(text);
     }
   }
@@ -63,9 +61,9 @@ Status copy_breakers(const LoadedModel& model, const fsv_sampling& given, Sampli
 Status copy_biases(const fsv_sampling& given, SamplingParameters& parameters) {
   constexpr size_t kBiasesMax = 4096;
   if (given.logit_bias_count > kBiasesMax) {
-    return invalid(format("config.sampling.logit_bias_count is ", given.logit_bias_count, ", at most ", kBiasesMax));
+    return invalid(format("sampling.logit_bias_count is ", given.logit_bias_count, ", at most ", kBiasesMax));
   }
-  if (given.logit_bias == nullptr && given.logit_bias_count > 0) return invalid("config.sampling.logit_bias is NULL");
+  if (given.logit_bias == nullptr && given.logit_bias_count > 0) return invalid("sampling.logit_bias is NULL");
   for (size_t i = 0; i < given.logit_bias_count; ++i) {
     parameters.logit_bias.push_back({given.logit_bias[i].token_id, given.logit_bias[i].bias});
   }
@@ -99,14 +97,9 @@ void copy_numbers(const fsv_sampling& given, SamplingParameters& parameters) {
 
 }  // namespace
 
-Result<SamplingParameters> sampling_parameters(const LoadedModel& model, const fsv_sampling& given) {
-  fsv_sampling defaults;
-  fsv_sampling_init(&defaults);
-  // It lies inside its config, whose other fields follow: a larger one cannot be read.
-  if (given.struct_size > sizeof given) {
-    return invalid(format("config.sampling has struct_size ", given.struct_size, ", at most ", sizeof given));
-  }
-  FSV_ASSIGN(const fsv_sampling checked, config_argument(&given, defaults, "config.sampling"));
+Result<SamplingParameters> sampling_parameters(const LoadedModel& model, const fsv_sampling* given) {
+  if (given == nullptr) return SamplingParameters();
+  FSV_ASSIGN(const fsv_sampling checked, config_argument(given, fsv_sampling_init, "sampling"));
   SamplingParameters parameters;
   copy_numbers(checked, parameters);
   FSV_TRY(copy_stages(checked, parameters.order));

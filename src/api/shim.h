@@ -68,6 +68,14 @@ Result<T> config_argument(const T* given, const T& defaults, const char* name) {
   return config;
 }
 
+// The same with the defaults of the struct's own init function.
+template <typename T>
+Result<T> config_argument(const T* given, void (*init)(T*), const char* name) {
+  T defaults;
+  init(&defaults);
+  return config_argument(given, defaults, name);
+}
+
 // Fills a caller's info struct up to the size that the caller knows.
 template <typename T>
 Status fill_info(T* target, T& source, const char* name) {

@@ -139,7 +139,7 @@ TEST(BadHandles, StaleAndDoublyReleased) {
 TEST(BadHandles, OfAnotherEngine) {
   Host one(model_file().path()), other(model_file().path());
   const auto prompt = random_prompt(1, 5);
-  const fsv_generate_config config = Host::generate_config(prompt, 3);
+  const GenerateSettings config = Host::generate_config(prompt, 3);
   EXPECT_STATUS(FSV_ERROR_INVALID_ARGUMENT, submit(one.engine(), other.model(), config, &error));
   const fsv_request request = other.generate(prompt, 3);
   EXPECT_STATUS(FSV_ERROR_INVALID_ARGUMENT, fsv_request_cancel(one.engine(), request, &error));
@@ -161,7 +161,7 @@ TEST(BadHandles, OfAnotherEngine) {
 TEST(BadArguments, NullOutputs) {
   Host host(model_file().path());
   const auto prompt = random_prompt(1, 5);
-  const fsv_generate_config config = Host::generate_config(prompt, 3);
+  const GenerateSettings config = Host::generate_config(prompt, 3);
   size_t count = 0;
   fsv_event event;
   EXPECT_STATUS(FSV_ERROR_INVALID_ARGUMENT, fsv_engine_create(nullptr, nullptr, &error));
@@ -188,7 +188,7 @@ TEST(BadArguments, NullOutputs) {
 
 TEST(BadArguments, Prompts) {
   Host host(model_file().path());
-  fsv_generate_config config = Host::generate_config({}, 3);
+  GenerateSettings config = Host::generate_config({}, 3);
   config.token_ids = nullptr;
   EXPECT_STATUS(FSV_ERROR_INVALID_ARGUMENT, submit(host.engine(), host.model(), config, &error));
   config.text = "";
@@ -234,44 +234,44 @@ TEST(BadArguments, GenerateSettings) {
   Host host(model_file().path());
   const auto prompt = random_prompt(1, 5);
   auto refused = [&](const EditGenerate& edit, fsv_status expected = FSV_ERROR_INVALID_ARGUMENT) {
-    fsv_generate_config config = Host::generate_config(prompt, 3);
+    GenerateSettings config = Host::generate_config(prompt, 3);
     edit(config);
     EXPECT_STATUS(expected, submit(host.engine(), host.model(), config, &error));
   };
   const float nan = std::numeric_limits<float>::quiet_NaN(), infinity = std::numeric_limits<float>::infinity();
   for (const float bad : {nan, infinity, -1.0F}) {
-    refused([bad](fsv_generate_config& config) { config.sampling.temperature = bad; });
+    refused([bad](GenerateSettings& config) { config.draw.temperature = bad; });
   }
   for (const float bad : {nan, -0.5F}) {
-    refused([bad](fsv_generate_config& config) { config.sampling.top_p = bad; });
-    refused([bad](fsv_generate_config& config) { config.sampling.min_p = bad; });
+    refused([bad](GenerateSettings& config) { config.draw.top_p = bad; });
+    refused([bad](GenerateSettings& config) { config.draw.min_p = bad; });
   }
-  refused([](fsv_generate_config& config) { config.max_tokens = 0; });
-  refused([](fsv_generate_config& config) { config.min_tokens = 4; });
-  refused([](fsv_generate_config& config) { config.logprob_count = 21; });
-  refused([](fsv_generate_config& config) { config.flags = 1U << 30; });
-  refused([](fsv_generate_config& config) { config.flags = FSV_SCORE_FULL_LOGITS; });
-  refused([](fsv_generate_config& config) { config.stop_string_count = 1; });
-  refused([](fsv_generate_config& config) { config.stop_token_count = 1; });
-  refused([](fsv_generate_config& config) { config.struct_size = 0; });
-  refused([](fsv_generate_config& config) { config.struct_size = 3; });
-  refused([](fsv_generate_config& config) { config.struct_size = UINT32_MAX; });
-  refused([](fsv_generate_config& config) { config.sampling.struct_size = 0; });
-  refused([](fsv_generate_config& config) { config.sampling.struct_size = 60000; });
+  refused([](GenerateSettings& config) { config.max_tokens = 0; });
+  refused([](GenerateSettings& config) { config.min_tokens = 4; });
+  refused([](GenerateSettings& config) { config.logprob_count = 21; });
+  refused([](GenerateSettings& config) { config.flags = 1U << 30; });
+  refused([](GenerateSettings& config) { config.flags = FSV_SCORE_FULL_LOGITS; });
+  refused([](GenerateSettings& config) { config.stop_string_count = 1; });
+  refused([](GenerateSettings& config) { config.stop_token_count = 1; });
+  refused([](GenerateSettings& config) { config.struct_size = 0; });
+  refused([](GenerateSettings& config) { config.struct_size = 3; });
+  refused([](GenerateSettings& config) { config.struct_size = UINT32_MAX; });
+  refused([](GenerateSettings& config) { config.draw.struct_size = 0; });
+  refused([](GenerateSettings& config) { config.draw.struct_size = UINT32_MAX; });
   const fsv_string strings[17] = {{"", 0}, {"\xFF", 1}, {nullptr, 5}};
   for (size_t i = 0; i < 3; ++i) {
-    refused([&](fsv_generate_config& config) {
+    refused([&](GenerateSettings& config) {
       config.stop_strings = strings + i;
       config.stop_string_count = 1;
     });
   }
-  refused([&](fsv_generate_config& config) {
+  refused([&](GenerateSettings& config) {
     config.stop_strings = strings;
     config.stop_string_count = 17;
   });
   const std::string long_stop(257, 'a');
   const fsv_string too_long = {long_stop.data(), long_stop.size()};
-  refused([&](fsv_generate_config& config) {
+  refused([&](GenerateSettings& config) {
     config.stop_strings = &too_long;
     config.stop_string_count = 1;
   });
@@ -335,7 +335,7 @@ TEST(Structs, GrowAtTheEnd) {
 TEST(Structs, EventsHaveTheCallersSize) {
   Host host(model_file().path());
   const auto prompt = random_prompt(1, 5);
-  const fsv_generate_config config = Host::generate_config(prompt, 3);
+  const GenerateSettings config = Host::generate_config(prompt, 3);
   for (const size_t size : {offsetof(fsv_event, token_ids), sizeof(fsv_event) + 64}) {
     fsv_request request = 0;
     ASSERT_EQ(fsv_submit_generate(host.engine(), host.model(), &config, &request, nullptr), FSV_OK);

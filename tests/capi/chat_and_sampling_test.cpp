@@ -30,12 +30,11 @@ size_t control_count(const std::vector<int32_t>& ids) {
   return static_cast<size_t>(std::count_if(ids.begin(), ids.end(), [](int32_t id) { return id < kTinyFirstByte; }));
 }
 
-fsv_generate_config greedy(uint32_t max_tokens) {
-  fsv_generate_config config;
-  fsv_generate_config_init(&config);
+GenerateSettings greedy(uint32_t max_tokens) {
+  GenerateSettings config;
   config.max_tokens = max_tokens;
   config.ignore_eos = 1;
-  config.sampling.temperature = 0;
+  config.draw.temperature = 0;
   return config;
 }
 
@@ -59,7 +58,7 @@ TEST(Chat, ARequestEqualsItsTokens) {
       chat.messages = &message;
       chat.message_count = 1;
     }
-    fsv_generate_config config = greedy(12);
+    GenerateSettings config = greedy(12);
     config.report_logprobs = 1;
     fsv_request request = 0;
     fsv_error error;
@@ -72,7 +71,7 @@ TEST(Chat, ARequestEqualsItsTokens) {
 
 TEST(Chat, RefusesWhatItCannotRender) {
   Host host(model_file().path());
-  fsv_generate_config config = greedy(4);
+  GenerateSettings config = greedy(4);
   fsv_request request = 0;
   fsv_error error;
   fsv_chat chat;
@@ -94,18 +93,18 @@ TEST(Chat, RefusesWhatItCannotRender) {
 TEST(Sampling, ABiasForcesAToken) {
   Host host(model_file().path());
   const fsv_logit_bias bias{77, 1000.0F};
-  const Reply reply = host.generate_alone(random_prompt(5, 9), 8, [&](fsv_generate_config& config) {
-    config.sampling.logit_bias = &bias;
-    config.sampling.logit_bias_count = 1;
+  const Reply reply = host.generate_alone(random_prompt(5, 9), 8, [&](GenerateSettings& config) {
+    config.draw.logit_bias = &bias;
+    config.draw.logit_bias_count = 1;
   });
   EXPECT_EQ(reply.ids, std::vector<int32_t>(8, 77));
 }
 
 TEST(Sampling, APresencePenaltyForbidsRepetition) {
   Host host(model_file().path());
-  const Reply reply = host.generate_alone(random_prompt(5, 9), 60, [](fsv_generate_config& config) {
-    config.sampling.presence_penalty = 10000.0F;
-    config.sampling.penalty_window = -1;
+  const Reply reply = host.generate_alone(random_prompt(5, 9), 60, [](GenerateSettings& config) {
+    config.draw.presence_penalty = 10000.0F;
+    config.draw.penalty_window = -1;
   });
   EXPECT_EQ(std::set<int32_t>(reply.ids.begin(), reply.ids.end()).size(), reply.ids.size());
   // Without it this model does repeat, or the test would prove nothing.
@@ -116,12 +115,12 @@ TEST(Sampling, APresencePenaltyForbidsRepetition) {
 TEST(Sampling, SettingsWithHistoryReproduceInABatch) {
   Host host(model_file().path());
   auto settings = [](uint64_t seed) {
-    return [seed](fsv_generate_config& config) {
-      config.sampling.temperature = 1.5F;
-      config.sampling.seed = seed;
-      config.sampling.mirostat = seed % 3 == 0 ? 2 : 0;
-      config.sampling.dry_multiplier = 0.8F;
-      config.sampling.repetition_penalty = 1.2F;
+    return [seed](GenerateSettings& config) {
+      config.draw.temperature = 1.5F;
+      config.draw.seed = seed;
+      config.draw.mirostat = seed % 3 == 0 ? 2 : 0;
+      config.draw.dry_multiplier = 0.8F;
+      config.draw.repetition_penalty = 1.2F;
     };
   };
   std::vector<Reply> alone;
@@ -130,6 +129,32 @@ TEST(Sampling, SettingsWithHistoryReproduceInABatch) {
   for (uint32_t i = 0; i < 6; ++i) together.push_back(host.generate(random_prompt(i, 7 + i), 24, settings(i)));
   host.run();
   for (uint32_t i = 0; i < 6; ++i) expect_same(host.reply(together[i]), alone[i], std::to_string(i));
+}
+
+// A host built against another version of the header passes a struct of another size.
+TEST(Sampling, SettingsOfOtherVersions) {
+  Host host(model_file().path());
+  const std::vector<int32_t> prompt = random_prompt(1, 5);
+  struct Newer {
+    fsv_sampling known;
+    uint64_t unknown[2];
+  } newer{};
+  fsv_sampling_init(&newer.known);
+  newer.known.struct_size = sizeof(Newer);
+  newer.known.temperature = 0;
+  const Reply expected = host.generate_alone(prompt, 6);
+  auto with_newer = [&](GenerateSettings& config) { config.sampling = &newer.known; };
+  expect_same(host.generate_alone(prompt, 6, with_newer), expected, "a field that is not used");
+  fsv_sampling older = newer.known;
+  older.struct_size = offsetof(fsv_sampling, logit_bias);
+  older.logit_bias_count = SIZE_MAX;  // lies beyond what it says it has
+  auto with_older = [&](GenerateSettings& config) { config.sampling = &older; };
+  expect_same(host.generate_alone(prompt, 6, with_older), expected, "fields that are missing");
+  newer.unknown[1] = 1;
+  GenerateSettings config = Host::generate_config(prompt, 6);
+  config.sampling = &newer.known;
+  fsv_request request = 0;
+  EXPECT_EQ(fsv_submit_generate(host.engine(), host.model(), &config, &request, nullptr), FSV_ERROR_UNSUPPORTED);
 }
 
 TEST(Sampling, BadSettingsAreNamed) {
@@ -141,15 +166,15 @@ TEST(Sampling, BadSettingsAreNamed) {
     EditGenerate edit;
   };
   const Case cases[] = {
-      {"stage", [&](fsv_generate_config& c) { c.sampling.stages = twice, c.sampling.stage_count = 2; }},
-      {"stages[0]", [&](fsv_generate_config& c) { c.sampling.stages = unknown, c.sampling.stage_count = 1; }},
-      {"mirostat", [](fsv_generate_config& c) { c.sampling.mirostat = 3; }},
-      {"bias", [&](fsv_generate_config& c) { c.sampling.logit_bias = &outside, c.sampling.logit_bias_count = 1; }},
-      {"logit_bias is NULL", [](fsv_generate_config& c) { c.sampling.logit_bias_count = 1; }},
+      {"stage", [&](GenerateSettings& c) { c.draw.stages = twice, c.draw.stage_count = 2; }},
+      {"stages[0]", [&](GenerateSettings& c) { c.draw.stages = unknown, c.draw.stage_count = 1; }},
+      {"mirostat", [](GenerateSettings& c) { c.draw.mirostat = 3; }},
+      {"bias", [&](GenerateSettings& c) { c.draw.logit_bias = &outside, c.draw.logit_bias_count = 1; }},
+      {"logit_bias is NULL", [](GenerateSettings& c) { c.draw.logit_bias_count = 1; }},
   };
   const std::vector<int32_t> prompt = random_prompt(1, 5);
   for (const Case& bad : cases) {
-    fsv_generate_config config = Host::generate_config(prompt, 4);
+    GenerateSettings config = Host::generate_config(prompt, 4);
     bad.edit(config);
     fsv_request request = 0;
     fsv_error error;

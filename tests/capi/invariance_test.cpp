@@ -42,12 +42,12 @@ constexpr uint32_t kTokens = 20;
 
 // Alternating greedy and seeded requests.
 EditGenerate settings(size_t index) {
-  return [index](fsv_generate_config& config) {
+  return [index](GenerateSettings& config) {
     config.logprob_count = index % 3 == 0 ? 3 : 0;
     if (index % 2 == 0) return;
-    config.sampling.temperature = 0.9F;
-    config.sampling.top_k = 40;
-    config.sampling.seed = 1000 + index;
+    config.draw.temperature = 0.9F;
+    config.draw.top_k = 40;
+    config.draw.seed = 1000 + index;
   };
 }
 

@@ -91,7 +91,7 @@ TEST(Lifecycle, AModelReleasedWhileItRunsEndsAfterItsRequests) {
     if (!is_threaded) host.step(0);
     EXPECT_EQ(fsv_model_release(host.model(), nullptr), FSV_OK);
     const auto prompt = random_prompt(1, 10);
-    const fsv_generate_config config = Host::generate_config(prompt, 5);
+    const GenerateSettings config = Host::generate_config(prompt, 5);
     fsv_request refused = 0;
     EXPECT_EQ(fsv_submit_generate(host.engine(), host.model(), &config, &refused, nullptr), FSV_ERROR_STALE);
     host.forget_models();
@@ -331,7 +331,7 @@ TEST(Lifecycle, AfterShutdownEventsRemainAndCallsAreRefused) {
     EXPECT_EQ(fsv_engine_shutdown(host.engine(), 0, nullptr), FSV_OK);
     EXPECT_EQ(fsv_engine_shutdown(host.engine(), UINT64_MAX, nullptr), FSV_OK);
     const auto prompt = random_prompt(1, 3);
-    const fsv_generate_config config = Host::generate_config(prompt, 3);
+    const GenerateSettings config = Host::generate_config(prompt, 3);
     fsv_request refused = 0;
     fsv_error error{};
     EXPECT_EQ(fsv_submit_generate(host.engine(), host.model(), &config, &refused, &error), FSV_ERROR_SHUTDOWN);
@@ -370,7 +370,7 @@ TEST(Lifecycle, CallsWhileItShutsDown) {
       threads.emplace_back([&host, engine, t] {
         const auto prompt = random_prompt(t, 20);
         for (int i = 0; i < 200; ++i) {
-          fsv_generate_config config = Host::generate_config(prompt, 5);
+          GenerateSettings config = Host::generate_config(prompt, 5);
           fsv_request request = 0;
           if (fsv_submit_generate(engine, host.model(), &config, &request, nullptr) == FSV_OK && i % 3 == 0) {
             (void)fsv_request_cancel(engine, request, nullptr);
@@ -405,7 +405,7 @@ TEST(Lifecycle, ConcurrentPolls) {
   });
   constexpr uint32_t kRequests = 60, kTokens = 30;
   const auto prompt = random_prompt(1, 10);
-  const fsv_generate_config config = Host::generate_config(prompt, kTokens);
+  const GenerateSettings config = Host::generate_config(prompt, kTokens);
   std::atomic<uint32_t> finished{0}, tokens{0};
   std::vector<std::thread> threads;
   for (int t = 0; t < 3; ++t) {

@@ -43,9 +43,9 @@ Answer ascii_answer(Host& host, size_t tokens) {
   for (uint64_t seed = 1; seed < 5000; ++seed) {
     Answer answer;
     answer.prompt = random_prompt(static_cast<uint32_t>(seed), 12);
-    answer.settings = [seed](fsv_generate_config& config) {
-      config.sampling.temperature = 3;
-      config.sampling.seed = seed;
+    answer.settings = [seed](GenerateSettings& config) {
+      config.draw.temperature = 3;
+      config.draw.seed = seed;
     };
     answer.reply = host.generate_alone(answer.prompt, static_cast<uint32_t>(tokens), answer.settings);
     const auto& ids = answer.reply.ids;
@@ -86,7 +86,7 @@ TEST(Requests, StopTokens) {
   const int32_t stop = whole.ids[12];
   const auto first = std::find(whole.ids.begin(), whole.ids.end(), stop);
   const auto expected = static_cast<size_t>(first - whole.ids.begin()) + 1;
-  const EditGenerate with_stop = [&](fsv_generate_config& config) {
+  const EditGenerate with_stop = [&](GenerateSettings& config) {
     config.stop_token_ids = &stop;
     config.stop_token_count = 1;
   };
@@ -96,7 +96,7 @@ TEST(Requests, StopTokens) {
   EXPECT_EQ(stopped.ids.back(), stop);
   EXPECT_EQ(stopped.text, token_text(host, {whole.ids.begin(), first}));  // the stop token itself is not text
   // min_tokens: the stop token does not count before.
-  const Reply longer = host.generate_alone(prompt, 30, [&](fsv_generate_config& config) {
+  const Reply longer = host.generate_alone(prompt, 30, [&](GenerateSettings& config) {
     with_stop(config);
     config.min_tokens = static_cast<uint32_t>(expected) + 1;
   });
@@ -107,9 +107,9 @@ TEST(Requests, EndTokensEndUnlessIgnoredAndNotBeforeMinTokens) {
   Host host(model_file().path());
   // Nearly uniform draws reach the end token soon.
   const auto prompt = random_prompt(3, 5);
-  auto hot = [](fsv_generate_config& config) {
-    config.sampling.temperature = 50;
-    config.sampling.seed = 5;
+  auto hot = [](GenerateSettings& config) {
+    config.draw.temperature = 50;
+    config.draw.seed = 5;
     config.ignore_eos = 0;
   };
   const Reply ended = host.generate_alone(prompt, 480, hot);
@@ -120,7 +120,7 @@ TEST(Requests, EndTokensEndUnlessIgnoredAndNotBeforeMinTokens) {
   EXPECT_TRUE((attributes & FSV_TOKEN_END_OF_GENERATION) != 0);
   EXPECT_EQ(ended.text.find("<|"), std::string::npos);
 
-  const Reply ignored = host.generate_alone(prompt, 480, [&](fsv_generate_config& config) {
+  const Reply ignored = host.generate_alone(prompt, 480, [&](GenerateSettings& config) {
     hot(config);
     config.ignore_eos = 1;
   });
@@ -128,7 +128,7 @@ TEST(Requests, EndTokensEndUnlessIgnoredAndNotBeforeMinTokens) {
   EXPECT_TRUE(std::equal(ended.ids.begin(), ended.ids.end(), ignored.ids.begin()));
 
   const auto least = static_cast<uint32_t>(ended.ids.size()) + 40;
-  const Reply longer = host.generate_alone(prompt, 480, [&](fsv_generate_config& config) {
+  const Reply longer = host.generate_alone(prompt, 480, [&](GenerateSettings& config) {
     hot(config);
     config.min_tokens = least;
   });
@@ -154,7 +154,7 @@ TEST(Requests, StopStringsAcrossTokens) {
       if (begin + size > text.size()) continue;
       const std::string stop = text.substr(begin, size);
       const fsv_string decoys[] = {{"never in it", SIZE_MAX}, {stop.data(), stop.size()}};
-      const fsv_request request = host.generate(answer.prompt, 8, [&](fsv_generate_config& config) {
+      const fsv_request request = host.generate(answer.prompt, 8, [&](GenerateSettings& config) {
         answer.settings(config);
         config.stop_strings = decoys;
         config.stop_string_count = 2;
@@ -178,7 +178,7 @@ TEST(Requests, TextHeldBackForAStopStringComesInTheEnd) {
   const std::string& text = answer.reply.text;
   const std::string stop = text.substr(text.size() - 3) + "\x01 not there";
   const fsv_string stops[] = {{stop.data(), stop.size()}};
-  const Reply reply = host.generate_alone(answer.prompt, 8, [&](fsv_generate_config& config) {
+  const Reply reply = host.generate_alone(answer.prompt, 8, [&](GenerateSettings& config) {
     answer.settings(config);
     config.stop_strings = stops;
     config.stop_string_count = 1;
@@ -190,7 +190,7 @@ TEST(Requests, TextHeldBackForAStopStringComesInTheEnd) {
 TEST(Requests, LogprobsAgreeWithFullLogitsAndScores) {
   Host host(model_file().path());
   const auto prompt = random_prompt(4, 20);
-  const Reply reply = host.generate_alone(prompt, 12, [](fsv_generate_config& config) { config.logprob_count = 5; });
+  const Reply reply = host.generate_alone(prompt, 12, [](GenerateSettings& config) { config.logprob_count = 5; });
   ASSERT_EQ(reply.top.size(), 12u * 5);
   std::vector<int32_t> all = prompt;
   all.insert(all.end(), reply.ids.begin(), reply.ids.end());
@@ -218,15 +218,15 @@ TEST(Requests, LogprobsAgreeWithFullLogitsAndScores) {
 
 TEST(Requests, SixtyFourAtOnceEqualTheirSingleRuns) {
   auto settings = [](size_t i) -> EditGenerate {
-    return [i](fsv_generate_config& config) {
+    return [i](GenerateSettings& config) {
       config.user_data = 1000 + i;
       config.ignore_eos = i % 4 != 0;
       if (i % 3 == 0) return;
-      config.sampling.temperature = 0.5F + 0.1F * static_cast<float>(i % 7);
-      config.sampling.top_k = i % 2 != 0 ? 20 : 0;
-      config.sampling.top_p = i % 5 != 0 ? 0.9F : 1;
-      config.sampling.min_p = i % 7 == 0 ? 0.05F : 0;
-      config.sampling.seed = i / 2;
+      config.draw.temperature = 0.5F + 0.1F * static_cast<float>(i % 7);
+      config.draw.top_k = i % 2 != 0 ? 20 : 0;
+      config.draw.top_p = i % 5 != 0 ? 0.9F : 1;
+      config.draw.min_p = i % 7 == 0 ? 0.05F : 0;
+      config.draw.seed = i / 2;
     };
   };
   std::vector<Reply> expected;
@@ -312,7 +312,7 @@ TEST(Requests, QueueWhenTheKvPoolIsFull) {
   for (const fsv_request request : requests) expect_same(host.reply(request), expected, "queued");
   EXPECT_EQ(host.memory().kv_block_bytes_used, 0u);
 
-  fsv_generate_config config = Host::generate_config(prompt, 400);
+  GenerateSettings config = Host::generate_config(prompt, 400);
   fsv_request refused = 0;
   fsv_error error{};
   EXPECT_EQ(fsv_submit_generate(host.engine(), host.model(), &config, &refused, &error), FSV_ERROR_BUDGET_TOO_SMALL);
@@ -324,7 +324,7 @@ TEST(Requests, QueueIsBounded) {
   Host host(model_file().path(), [](fsv_engine_config& config) { config.max_queued_requests = 3; });
   const auto prompt = random_prompt(8, 4);
   for (int i = 0; i < 3; ++i) host.generate(prompt, 4);
-  fsv_generate_config config = Host::generate_config(prompt, 4);
+  GenerateSettings config = Host::generate_config(prompt, 4);
   fsv_request refused = 77;
   fsv_error error{};
   EXPECT_EQ(fsv_submit_generate(host.engine(), host.model(), &config, &refused, &error), FSV_ERROR_QUEUE_FULL);
@@ -337,7 +337,7 @@ TEST(Requests, QueueIsBounded) {
 
 TEST(Requests, PromptLongerThanTheContext) {
   Host host(model_file().path(), [](fsv_engine_config& config) { config.context_tokens = 100; });
-  fsv_generate_config config = Host::generate_config({}, 4);
+  GenerateSettings config = Host::generate_config({}, 4);
   const auto prompt = random_prompt(9, 101);
   config.token_ids = prompt.data();
   config.token_count = prompt.size();

@@ -64,6 +64,9 @@ inline fsv_model* load_model(fsv_engine* engine, const std::string& path, bool i
 inline void generate(fsv_engine* engine, fsv_model* model, bool is_pumped, RunResult& result) {
   const char text[] = "and the end of the line";
   const fsv_string stop = {"nowhere", SIZE_MAX};
+  fsv_sampling sampling;
+  fsv_sampling_init(&sampling);
+  sampling.temperature = 0;
   fsv_generate_config config;
   fsv_generate_config_init(&config);
   config.text = text;
@@ -73,7 +76,7 @@ inline void generate(fsv_engine* engine, fsv_model* model, bool is_pumped, RunRe
   config.logprob_count = 2;
   config.stop_strings = &stop;
   config.stop_string_count = 1;
-  config.sampling.temperature = 0;
+  config.sampling = &sampling;
   fsv_request request = 0;
   note(result, fsv_submit_generate(engine, model, &config, &request, nullptr));
   if (request == 0) return;

@@ -29,13 +29,13 @@ TEST(SteadyDecode, TakesNothingFromTheHeap) {
     for (const bool is_sampled : {false, true}) {
       Host host(file.path(), [](fsv_engine_config& config) { config.context_tokens = 2048; });
       for (uint32_t i = 0; i < 8; ++i) {
-        host.generate(random_prompt(i, 20), 1500, [&](fsv_generate_config& config) {
+        host.generate(random_prompt(i, 20), 1500, [&](GenerateSettings& config) {
           if (!is_sampled) return;
           config.logprob_count = 3;
-          config.sampling.temperature = 0.9F;
-          config.sampling.top_k = 30;
-          config.sampling.top_p = 0.95F;
-          config.sampling.seed = i;
+          config.draw.temperature = 0.9F;
+          config.draw.top_k = 30;
+          config.draw.top_p = 0.95F;
+          config.draw.seed = i;
         });
       }
       while (host.metrics().decode_tokens < 200) {

@@ -55,8 +55,22 @@ inline std::vector<int32_t> random_prompt(uint32_t seed, size_t size, int32_t fi
   return prompt;
 }
 
+// A generation's settings with the sampling that they point to.
+struct GenerateSettings : fsv_generate_config {
+  fsv_sampling draw;
+  GenerateSettings() {
+    fsv_generate_config_init(this);
+    fsv_sampling_init(&draw);
+    sampling = &draw;
+  }
+  GenerateSettings(const GenerateSettings& other) : fsv_generate_config(other), draw(other.draw) {
+    if (other.sampling == &other.draw) sampling = &draw;
+  }
+  GenerateSettings& operator=(const GenerateSettings&) = delete;
+};
+
 using EditEngine = std::function<void(fsv_engine_config&)>;
-using EditGenerate = std::function<void(fsv_generate_config&)>;
+using EditGenerate = std::function<void(GenerateSettings&)>;
 
 inline fsv_engine_config engine_config(const EditEngine& edit = nullptr) {
   fsv_engine_config config;
@@ -120,20 +134,19 @@ class Host {
   }
 
   // Greedy, with log-probabilities, not ended by end tokens, unless `edit` says otherwise.
-  static fsv_generate_config generate_config(const std::vector<int32_t>& prompt, uint32_t max_tokens) {
-    fsv_generate_config config;
-    fsv_generate_config_init(&config);
+  static GenerateSettings generate_config(const std::vector<int32_t>& prompt, uint32_t max_tokens) {
+    GenerateSettings config;
     config.token_ids = prompt.data();
     config.token_count = prompt.size();
     config.max_tokens = max_tokens;
     config.report_logprobs = 1;
     config.ignore_eos = 1;
-    config.sampling.temperature = 0;
+    config.draw.temperature = 0;
     return config;
   }
   fsv_request generate(const std::vector<int32_t>& prompt, uint32_t max_tokens, const EditGenerate& edit = nullptr,
                        fsv_model* model = nullptr) {
-    fsv_generate_config config = generate_config(prompt, max_tokens);
+    GenerateSettings config = generate_config(prompt, max_tokens);
     if (edit) edit(config);
     fsv_request request = 0;
     EXPECT_EQ(fsv_submit_generate(engine_, model != nullptr ? model : model_, &config, &request, &error_), FSV_OK)

@@ -51,7 +51,10 @@ fsv_request submit(EngineSession& session, const std::vector<int32_t>& prompt, u
   config.token_count = prompt.size();
   config.max_tokens = max_tokens;
   config.ignore_eos = 1;
-  config.sampling.temperature = 0;
+  fsv_sampling sampling;
+  fsv_sampling_init(&sampling);
+  sampling.temperature = 0;
+  config.sampling = &sampling;
   config.user_data = tag;
   fsv_request request = 0;
   fsv_error error;

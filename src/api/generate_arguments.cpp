@@ -1,0 +1,85 @@
+// Prompts, limits and stop rules of a generation.
+#include "api/generate_arguments.h"
+
+#include "api/sampling_arguments.h"
+#include "api/shim.h"
+
+namespace fastserve::api {
+namespace {
+
+constexpr uint32_t kTokenizeFlags = FSV_TOKENIZE_ADD_BOS | FSV_TOKENIZE_PARSE_SPECIAL;
+constexpr size_t kPromptBytesMax = size_t{1} << 30;
+
+Status copy_stops(const fsv_generate_config& config, RequestParameters& parameters) {
+  constexpr size_t kStopStringsMax = 16, kStopBytesMax = 256, kStopTokensMax = 64;
+  if (config.stop_string_count > kStopStringsMax) {
+    return invalid(format("config.stop_string_count is ", config.stop_string_count, ", at most ", kStopStringsMax));
+  }
+  if (config.stop_strings == nullptr && config.stop_string_count > 0) return invalid("config.stop_strings is NULL");
+  for (size_t i = 0; i < config.stop_string_count; ++i) {
+    const fsv_string& stop = config.stop_strings[i];
+    FSV_ASSIGN(const std::string_view text, text_argument(stop.data, stop.size, "config.stop_strings"));
+    if (text.empty() || text.size() > kStopBytesMax) {
+      return invalid(format("stop string ", i, " has ", text.size(), " bytes, 1 to ", kStopBytesMax, " are possible"));
+    }
+    if (utf8_valid_prefix(text) != text.size()) return invalid(format("stop string ", i, " is not UTF-8"));
+    parameters.stop_strings.emplace_back(text);
+  }
+  if (config.stop_token_count > kStopTokensMax) {
+    return invalid(format("config.stop_token_count is ", config.stop_token_count, ", at most ", kStopTokensMax));
+  }
+  if (config.stop_token_ids == nullptr && config.stop_token_count > 0) return invalid("config.stop_token_ids is NULL");
+  parameters.stop_token_ids.assign(config.stop_token_ids, config.stop_token_ids + config.stop_token_count);
+  return {};
+}
+
+}  // namespace
+
+Result<std::vector<int32_t>> prompt_tokens(const LoadedModel& model, const Prompt& prompt) {
+  if ((prompt.flags & ~kTokenizeFlags) != 0) return invalid("unknown bits in config.flags");
+  const bool has_text = prompt.text != nullptr;
+  if (has_text == (prompt.token_ids != nullptr)) {
+    return invalid(has_text ? "both config.text and config.token_ids are given" : "the prompt is empty");
+  }
+  std::vector<int32_t> ids;
+  if (has_text) {
+    FSV_ASSIGN(const std::string_view text, text_argument(prompt.text, prompt.text_size, "config.text"));
+    if (text.size() > kPromptBytesMax) return invalid(format("config.text has ", text.size(), " bytes"));
+    const EncodeOptions options{(prompt.flags & FSV_TOKENIZE_ADD_BOS) != 0,
+                                (prompt.flags & FSV_TOKENIZE_PARSE_SPECIAL) != 0};
+    FSV_TRY(model.tokenizer->encode(text, options, ids));
+  } else {
+    if (prompt.token_count > kPromptBytesMax) return invalid(format("config.token_count is ", prompt.token_count));
+    ids.assign(prompt.token_ids, prompt.token_ids + prompt.token_count);
+  }
+  if (ids.empty()) return invalid("the prompt is empty");
+  return ids;
+}
+
+Result<RequestParameters> generate_parameters(const LoadedModel& model, const fsv_generate_config& config) {
+  constexpr uint32_t kLogprobsMax = 20;
+  RequestParameters parameters;
+  if (config.max_tokens == 0) return invalid("config.max_tokens is 0");
+  if (config.min_tokens > config.max_tokens) return invalid("config.min_tokens is more than config.max_tokens");
+  if (config.logprob_count > kLogprobsMax) {
+    return invalid(format("config.logprob_count is ", config.logprob_count, ", at most ", kLogprobsMax));
+  }
+  parameters.max_tokens = std::min<uint32_t>(config.max_tokens, INT32_MAX);
+  parameters.min_tokens = std::min<uint32_t>(config.min_tokens, INT32_MAX);
+  parameters.ignore_eos = config.ignore_eos != 0;
+  parameters.report_logprobs = config.report_logprobs != 0 || config.logprob_count > 0;
+  parameters.logprob_count = config.logprob_count;
+  parameters.user_data = config.user_data;
+  FSV_ASSIGN(parameters.sampling, sampling_parameters(model, config.sampling));
+  FSV_TRY(copy_stops(config, parameters));
+  return parameters;
+}
+
+}  // namespace fastserve::api
+
+extern "C" void fsv_generate_config_init(fsv_generate_config* config) {
+  fastserve::api::init_struct(config);
+  if (config == nullptr) return;
+  config->flags = FSV_TOKENIZE_ADD_BOS;
+  config->max_tokens = 256;
+}
