@@ -11,6 +11,7 @@ Result<BlockPool> BlockPool::create(MemoryResource& resource, int64_t block_byte
   pool.free_.reserve(static_cast<size_t>(block_count));
   for (int32_t block = block_count - 1; block >= 0; --block) pool.free_.push_back(block);
   pool.references_.assign(static_cast<size_t>(block_count), 0);
+  pool.pins_.assign(static_cast<size_t>(block_count), 0);
   return pool;
 }
 
@@ -27,7 +28,7 @@ void BlockPool::release(int32_t block) noexcept {
 }
 
 bool BlockPool::promise(int32_t count) noexcept {
-  if (count > free_count() - promised_) return false;
+  if (count > unpromised_count()) return false;
   promised_ += count;
   return true;
 }
@@ -38,10 +39,12 @@ bool BlockPool::check_integrity() const {
     if (block < 0 || block >= block_count_ || is_free[static_cast<size_t>(block)]) return false;
     is_free[static_cast<size_t>(block)] = true;
   }
+  int32_t pinned = 0;
   for (size_t block = 0; block < references_.size(); ++block) {
-    if (is_free[block] != (references_[block] == 0)) return false;
+    if (is_free[block] != (references_[block] == 0) || pins_[block] > references_[block]) return false;
+    pinned += pins_[block] > 0 ? 1 : 0;
   }
-  return promised_ >= 0 && promised_ <= free_count();
+  return pinned == pinned_count_ && promised_ >= 0 && unpromised_count() >= 0;
 }
 
 }  // namespace fastserve

@@ -1,4 +1,4 @@
-// Paged KV: block layout of each layer group, promises at admission, block tables of sequences.
+// Paged KV: block layout of each layer group, and what the cache says of itself.
 #include "state/kv_cache.h"
 
 #include <algorithm>
@@ -14,8 +14,6 @@ int64_t kv_plane_bytes(KvType type, int32_t heads, int32_t dim) {
   constexpr int64_t kAlignment = 64;
   return (heads * kernels::kv_head_bytes(type, dim) + kAlignment - 1) / kAlignment * kAlignment;
 }
-
-int32_t block_count_for(int32_t token_count) { return (token_count + kKvBlockTokens - 1) / kKvBlockTokens; }
 
 }  // namespace
 
@@ -60,116 +58,6 @@ Result<KvCache> KvCache::create(const KvLayout& layout, MemoryResource& resource
   return cache;
 }
 
-// A windowed sequence holds at most its window, the rows of the step that is being written, and one block at each end.
-int32_t KvCache::blocks_needed(const Group& group, int32_t token_count, int32_t step_rows_max) const {
-  int32_t tokens = token_count;
-  if (group.window > 0) {
-    const int64_t held = int64_t{group.window} + step_rows_max + 2 * kKvBlockTokens;
-    tokens = static_cast<int32_t>(std::min<int64_t>(tokens, held));
-  }
-  return block_count_for(tokens);
-}
-
-bool KvCache::can_ever_admit(int32_t token_count, int32_t step_rows_max) const {
-  return std::all_of(groups_.begin(), groups_.end(), [&](const Group& group) {
-    return blocks_needed(group, token_count, step_rows_max) <= group.pool.block_count();
-  });
-}
-
-bool KvCache::admit(SequenceKv& sequence, int32_t token_count, int32_t step_rows_max) {
-  sequence.groups.resize(groups_.size());
-  sequence.token_count = 0;
-  for (SequenceKv::Group& held : sequence.groups) {
-    held.blocks.reserve(static_cast<size_t>(block_count_for(token_count)));
-    held.addresses.reserve(static_cast<size_t>(block_count_for(token_count)));
-  }
-  for (size_t index = 0; index < groups_.size(); ++index) {
-    const int32_t count = blocks_needed(groups_[index], token_count, step_rows_max);
-    if (!groups_[index].pool.promise(count)) {
-      release(sequence);
-      return false;
-    }
-    sequence.groups[index].promised = count;
-  }
-  return true;
-}
-
-bool KvCache::reserve(SequenceKv& sequence, int32_t token_count) noexcept {
-  const auto wanted = static_cast<size_t>(block_count_for(token_count));
-  for (size_t index = 0; index < groups_.size(); ++index) {
-    SequenceKv::Group& held = sequence.groups[index];
-    BlockPool& pool = groups_[index].pool;
-    while (held.blocks.size() < wanted) {
-      if (held.promised == 0 || held.blocks.size() == held.blocks.capacity()) return false;
-      pool.withdraw(1);
-      --held.promised;
-      const int32_t block = pool.acquire();
-      held.blocks.push_back(block);
-      held.addresses.push_back(pool.address(block));
-    }
-  }
-  sequence.token_count = std::max(sequence.token_count, token_count);
-  return true;
-}
-
-void KvCache::drop_outside_window(SequenceKv& sequence, int32_t next_position) noexcept {
-  for (size_t index = 0; index < groups_.size(); ++index) {
-    const Group& group = groups_[index];
-    if (group.window == 0) continue;
-    const int32_t first_needed = std::max(0, next_position - group.window + 1);
-    SequenceKv::Group& held = sequence.groups[index];
-    const auto drop_end = std::min<size_t>(static_cast<size_t>(first_needed / kKvBlockTokens), held.blocks.size());
-    for (size_t block = drop_end; block-- > 0 && held.blocks[block] >= 0;) {
-      groups_[index].pool.release(held.blocks[block]);
-      held.blocks[block] = -1;
-      held.addresses[block] = nullptr;
-      if (groups_[index].pool.promise(1)) ++held.promised;  // the block is free again, so this succeeds
-    }
-  }
-}
-
-int32_t KvCache::truncate(SequenceKv& sequence, int32_t token_count) noexcept {
-  int32_t kept = std::min(token_count, sequence.token_count);
-  for (size_t index = 0; index < groups_.size(); ++index) {
-    const Group& group = groups_[index];
-    if (group.window == 0) continue;
-    // The next row needs keys from kept - window + 1 on; where one is gone, nothing of the sequence can be kept.
-    const int32_t first_needed = std::max(0, kept - group.window + 1) / kKvBlockTokens;
-    const SequenceKv::Group& held = sequence.groups[index];
-    if (kept > 0 && held.blocks[static_cast<size_t>(first_needed)] < 0) kept = 0;
-  }
-  const auto keep_blocks = static_cast<size_t>(block_count_for(kept));
-  for (size_t index = 0; index < groups_.size(); ++index) {
-    SequenceKv::Group& held = sequence.groups[index];
-    BlockPool& pool = groups_[index].pool;
-    while (held.blocks.size() > keep_blocks) {
-      if (held.blocks.back() >= 0) {
-        pool.release(held.blocks.back());
-        if (pool.promise(1)) ++held.promised;
-      }
-      held.blocks.pop_back();
-      held.addresses.pop_back();
-    }
-  }
-  sequence.token_count = kept;
-  return kept;
-}
-
-void KvCache::release(SequenceKv& sequence) noexcept {
-  for (size_t index = 0; index < sequence.groups.size(); ++index) {
-    SequenceKv::Group& held = sequence.groups[index];
-    BlockPool& pool = groups_[index].pool;
-    for (const int32_t block : held.blocks) {
-      if (block >= 0) pool.release(block);
-    }
-    pool.withdraw(held.promised);
-    held.promised = 0;
-    held.blocks.clear();
-    held.addresses.clear();
-  }
-  sequence.token_count = 0;
-}
-
 KvCache::Usage KvCache::usage() const {
   Usage usage;
   for (const Group& group : groups_) {
@@ -182,7 +70,37 @@ KvCache::Usage KvCache::usage() const {
 }
 
 bool KvCache::check_integrity() const {
-  return std::all_of(groups_.begin(), groups_.end(), [](const Group& group) { return group.pool.check_integrity(); });
+  return std::all_of(groups_.begin(), groups_.end(), [](const Group& group) {
+    return group.pool.check_integrity() &&
+           group.pool.used_count() <= group.pool.pinned_count() + group.pool.promised_count();
+  });
+}
+
+bool KvCache::check_integrity(std::span<const SequenceKv* const> sequences) const {
+  if (!check_integrity()) return false;
+  for (size_t index = 0; index < groups_.size(); ++index) {
+    const BlockPool& pool = groups_[index].pool;
+    std::vector<uint32_t> references(static_cast<size_t>(pool.block_count())), pins(references.size());
+    int32_t promised = 0;
+    for (const SequenceKv* sequence : sequences) {
+      if (sequence->groups.empty()) continue;
+      const SequenceKv::Group& held = sequence->groups[index];
+      promised += held.promised;
+      for (size_t i = 0; i < held.blocks.size(); ++i) {
+        if ((held.blocks[i] < 0) != (i < static_cast<size_t>(held.dropped))) return false;
+        if (held.blocks[i] < 0) continue;
+        ++references[static_cast<size_t>(held.blocks[i])];
+        pins[static_cast<size_t>(held.blocks[i])] += i < static_cast<size_t>(held.pinned) ? 1 : 0;
+        if (held.addresses[i] != pool.address(held.blocks[i])) return false;
+      }
+    }
+    if (promised != pool.promised_count()) return false;
+    for (int32_t block = 0; block < pool.block_count(); ++block) {
+      const auto i = static_cast<size_t>(block);
+      if (pool.reference_count(block) != references[i] || pool.pin_count(block) != pins[i]) return false;
+    }
+  }
+  return true;
 }
 
 }  // namespace fastserve

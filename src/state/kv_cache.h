@@ -2,6 +2,7 @@
 // how long they keep tokens (all, or a window); each group has its own blocks. Owned by the engine thread.
 #pragma once
 #include <cstdint>
+#include <span>
 #include <vector>
 
 #include "kernels/kernel_api.h"
@@ -18,15 +19,27 @@ struct KvLayout {
 // Bytes that one token adds in all groups together.
 int64_t kv_token_bytes(const KvLayout& layout);
 
-// One sequence's blocks. Vectors are reserved at admission, so growing allocates nothing.
+// One sequence's blocks, of which others may hold some too: a block with more than one holder is never written. It is
+// admitted (it may grow, within a promise) or idle (it only keeps what it has: a session between its turns).
 struct SequenceKv {
   struct Group {
     std::vector<int32_t> blocks;      // -1 where the window dropped one
     std::vector<uint8_t*> addresses;  // of the same blocks, for kernels
-    int32_t promised = 0;             // of the pool's promised blocks, still to be acquired
+    int32_t dropped = 0;              // leading blocks that are -1
+    int32_t pinned = 0;               // leading blocks that are pinned in the pool; idle: all
+    int32_t promised = 0;             // of the pool: unpinned blocks that it may hold at once; idle: 0
+    int32_t to_share = 0;             // leading blocks that fork() is to pin instead of using the promise
   };
   std::vector<Group> groups;
   int32_t token_count = 0;  // tokens that have a slot
+  bool admitted = false;
+  bool may_rewind = false;  // as in KvSharing
+};
+
+// What admission may count on.
+struct KvSharing {
+  int32_t tokens = 0;       // that an empty sequence will get by fork() before it grows, at least
+  bool may_rewind = false;  // may be truncated into blocks that others hold: then no sharing is counted on
 };
 
 class KvCache {
@@ -34,18 +47,33 @@ class KvCache {
   // `token_capacity`: tokens that every group can hold in all sequences together.
   static Result<KvCache> create(const KvLayout& layout, MemoryResource& resource, int64_t token_capacity);
 
-  // Promises what a sequence of at most `token_count` tokens can ever need at once; false when it does not fit now.
-  // Must succeed before reserve(). Reserves the bookkeeping of `sequence` (may throw bad_alloc, then nothing changed).
-  bool admit(SequenceKv& sequence, int32_t token_count, int32_t step_rows_max);
+  // Promises what a sequence of at most `token_count` tokens can ever need at once beside the full blocks that it has
+  // (or will share); false when it does not fit now. Must succeed before reserve(). Reserves the bookkeeping of
+  // `sequence` (may throw bad_alloc; as after false, it is idle and has what it had).
+  bool admit(SequenceKv& sequence, int32_t token_count, int32_t step_rows_max, const KvSharing& sharing = {});
+  // Ends the admission and keeps the blocks.
+  void suspend(SequenceKv& sequence) noexcept;
   // The most blocks of the scarcest group that admit() would promise, against that pool's whole size.
   bool can_ever_admit(int32_t token_count, int32_t step_rows_max) const;
-  // Makes slots for tokens [0, token_count). Within what admit() promised it cannot fail; beyond: false.
+  // Makes slots for tokens [0, token_count) and a copy of the block that the next token goes to, where others hold it
+  // too. Within what admit() promised it cannot fail; beyond: false.
   bool reserve(SequenceKv& sequence, int32_t token_count) noexcept;
   // Gives blocks back that no layer of a windowed group can need from position `next_position` on.
   void drop_outside_window(SequenceKv& sequence, int32_t next_position) noexcept;
-  // Keeps the first `token_count` tokens (or fewer where a window has dropped them: returns what is kept).
+  // How many of the first `token_count` tokens can be kept: fewer (none) where a window has dropped their keys.
+  int32_t reusable_prefix(const SequenceKv& sequence, int32_t token_count) const noexcept;
+  // Keeps the first reusable_prefix() tokens; returns how many. An admitted sequence that gives up blocks which others
+  // hold stays within its promise only if it was admitted with may_rewind, or the pool has as many left.
   int32_t truncate(SequenceKv& sequence, int32_t token_count) noexcept;
+  // Replaces what `target` holds by the first reusable_prefix() tokens of `source`; returns how many, or 0 (target is
+  // empty) where pinning them passes the pool: never from an idle source, nor from an admitted source without window
+  // or may_rewind up to a block's boundary. Copies nothing. An admitted target keeps its promise; `token_count` is at
+  // least its KvSharing::tokens. For an idle target it may throw bad_alloc: then it is empty.
+  int32_t fork(SequenceKv& source, SequenceKv& target, int32_t token_count);
+  // Gives everything back: blocks and promise.
   void release(SequenceKv& sequence) noexcept;
+  // Bytes of blocks that `sequence` holds, those that it shares included.
+  int64_t held_bytes(const SequenceKv& sequence) const noexcept;
 
   int32_t group_count() const { return static_cast<int32_t>(groups_.size()); }
   const int32_t* layer_groups() const { return layer_group_.data(); }  // [layer]
@@ -59,6 +87,8 @@ class KvCache {
   };
   Usage usage() const;
   bool check_integrity() const;
+  // As above, and the blocks' references and pins are exactly those of `sequences`, the promises theirs.
+  bool check_integrity(std::span<const SequenceKv* const> sequences) const;
 
  private:
   struct Group {
@@ -67,6 +97,16 @@ class KvCache {
     BlockPool pool;
   };
   int32_t blocks_needed(const Group& group, int32_t token_count, int32_t step_rows_max) const;
+  bool admit_group(Group& group, SequenceKv::Group& held, const SequenceKv& sequence, int32_t needed,
+                   const KvSharing& sharing) noexcept;
+  bool own_tail_block(Group& group, SequenceKv::Group& held, int32_t token_count) noexcept;
+  void share_group(Group& group, SequenceKv::Group& from, SequenceKv::Group& to, bool pins_all, bool moves,
+                   int32_t token_count) noexcept;
+  bool can_share(const SequenceKv& source, const SequenceKv& target, int32_t token_count) const noexcept;
+  // Whether fork() takes full blocks of `source` out of its promise and pins them.
+  static bool moves_promise(const Group& group, const SequenceKv& source) {
+    return source.admitted && !source.may_rewind && group.window == 0;
+  }
 
   std::vector<Group> groups_;
   std::vector<int32_t> layer_group_;
