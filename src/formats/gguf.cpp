@@ -91,7 +91,7 @@ Status part_error(const os::File& file, std::string_view text) {
 }
 
 // Opens every part of the model that `path` is one part of. All metadata but "split.*" stand in the first.
-Result<std::unique_ptr<ModelSource>> open_parts(std::string_view path, uint64_t part_count) {
+Result<std::unique_ptr<ModelSource>> open_parts(ModelFiles& model_files, std::string_view path, uint64_t part_count) {
   if (part_count > kPartCountMax) {
     return Status(StatusCode::kUnsupported,
                   format("\"", path, "\": split into ", part_count, " files, more than ", kPartCountMax));
@@ -107,7 +107,7 @@ Result<std::unique_ptr<ModelSource>> open_parts(std::string_view path, uint64_t 
   uint64_t tensor_count = 0;
   for (uint64_t part = 0; part < part_count; ++part) {
     FSV_ASSIGN(std::unique_ptr<os::File> file,
-               os::open_file(format(prefix, "-", five_digits(part + 1), "-of-", five_digits(part_count), ".gguf")));
+               model_files.open(format(prefix, "-", five_digits(part + 1), "-of-", five_digits(part_count), ".gguf")));
     FSV_ASSIGN(GgufHeader header, parse_gguf_header(*file));
     if (part_count_of(header) != part_count || integer_of(header, "split.no", UINT64_MAX) != part) {
       return part_error(*file, format("is not part ", part + 1, " of ", part_count, " of the model"));
@@ -144,11 +144,11 @@ Result<std::unique_ptr<ModelSource>> open_gguf(std::unique_ptr<os::File> file) {
   });
 }
 
-Result<std::unique_ptr<ModelSource>> open_gguf_path(std::string_view path) {
+Result<std::unique_ptr<ModelSource>> open_gguf_path(ModelFiles& files, std::string_view path) {
   return guarded([&]() -> Result<std::unique_ptr<ModelSource>> {
-    FSV_ASSIGN(std::unique_ptr<os::File> file, os::open_file(path));
+    FSV_ASSIGN(std::unique_ptr<os::File> file, files.open(path));
     FSV_ASSIGN(GgufHeader header, parse_gguf_header(*file));
-    if (const uint64_t count = part_count_of(header); count > 1) return open_parts(path, count);
+    if (const uint64_t count = part_count_of(header); count > 1) return open_parts(files, path, count);
     return open_one(std::move(file), std::move(header));
   });
 }

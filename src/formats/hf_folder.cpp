@@ -18,9 +18,9 @@ constexpr uint64_t kConfigBytesMax = uint64_t{64} << 20;
 constexpr uint64_t kSideFileBytesMax = uint64_t{256} << 20;
 constexpr size_t kShardCountMax = 512;
 
-Result<std::string> read_whole(const std::string& path, uint64_t size_bytes_max,
+Result<std::string> read_whole(ModelFiles& files, const std::string& path, uint64_t size_bytes_max,
                                os::File::Identity* identity = nullptr) {
-  FSV_ASSIGN(std::unique_ptr<os::File> file, os::open_file(path));
+  FSV_ASSIGN(std::unique_ptr<os::File> file, files.open(path));
   if (identity != nullptr) *identity = file->identity();
   if (file->size_bytes() > size_bytes_max) {
     return Status(StatusCode::kUnsupported,
@@ -38,7 +38,8 @@ bool is_plain_name(std::string_view name) {
 
 class HfFolderSource final : public TableSource {
  public:
-  explicit HfFolderSource(std::string folder) : folder_(std::move(folder)) {}
+  HfFolderSource(std::shared_ptr<ModelFiles> model_files, std::string folder)
+      : model_files_(std::move(model_files)), folder_(std::move(folder)) {}
 
   std::string_view format() const override { return "safetensors"; }
   uint64_t file_bytes() const override {
@@ -58,7 +59,7 @@ class HfFolderSource final : public TableSource {
     if (!is_plain_name(name)) {
       return Status(StatusCode::kInvalidArgument, fastserve::format(quoted_name(name), " is no plain file name"));
     }
-    return guarded([&] { return read_whole(path_of(name), kSideFileBytesMax); });
+    return guarded([&] { return read_whole(*model_files_, path_of(name), kSideFileBytesMax); });
   }
 
   Status open();
@@ -87,6 +88,7 @@ class HfFolderSource final : public TableSource {
     bool stacked = false;
   };
 
+  const std::shared_ptr<ModelFiles> model_files_;  // first: outlives the files
   const std::string folder_;
   HfModel model_;
   os::File::Identity config_identity_;
@@ -108,7 +110,7 @@ Status HfFolderSource::open() {
 
 Status HfFolderSource::read_config() {
   const std::string path = path_of("config.json");
-  FSV_ASSIGN(const std::string text, read_whole(path, kConfigBytesMax, &config_identity_));
+  FSV_ASSIGN(const std::string text, read_whole(*model_files_, path, kConfigBytesMax, &config_identity_));
   FSV_ASSIGN(const json::Document document, json::parse(text, fastserve::format("\"", path, "\"")));
   FSV_ASSIGN(model_, read_hf_config(document.root(), path));
   return read_chat_template();
@@ -118,11 +120,11 @@ Status HfFolderSource::read_config() {
 Status HfFolderSource::read_chat_template() {
   MetaValue entry;
   entry.type = MetaType::kString;
-  auto file = read_whole(path_of("chat_template.jinja"), kConfigBytesMax);
+  auto file = read_whole(*model_files_, path_of("chat_template.jinja"), kConfigBytesMax);
   if (file.ok()) {
     entry.string_value = file.take();
   } else {
-    auto text = read_whole(path_of("tokenizer_config.json"), kConfigBytesMax);
+    auto text = read_whole(*model_files_, path_of("tokenizer_config.json"), kConfigBytesMax);
     if (!text.ok()) return {};  // a model without a template
     FSV_ASSIGN(const json::Document document,
                json::parse(*text, fastserve::format("\"", path_of("tokenizer_config.json"), "\"")));
@@ -141,11 +143,11 @@ Status HfFolderSource::read_chat_template() {
 }
 
 Status HfFolderSource::open_shards() {
-  auto index = read_whole(path_of("model.safetensors.index.json"), kConfigBytesMax);
+  auto index = read_whole(*model_files_, path_of("model.safetensors.index.json"), kConfigBytesMax);
   if (!index.ok()) {
     if (index.status().code() != StatusCode::kNotFound) return index.status();
     Status status = open_shard("model.safetensors");
-    if (status.code() == StatusCode::kNotFound && os::open_file(path_of("pytorch_model.bin")).ok()) {
+    if (status.code() == StatusCode::kNotFound && model_files_->open(path_of("pytorch_model.bin")).ok()) {
       return fail(StatusCode::kUnsupported, "holds pytorch_model.bin; weights are read from safetensors files alone");
     }
     return status;
@@ -169,7 +171,7 @@ Status HfFolderSource::open_shards() {
 }
 
 Status HfFolderSource::open_shard(std::string_view name) {
-  FSV_ASSIGN(std::unique_ptr<os::File> file, os::open_file(path_of(name)));
+  FSV_ASSIGN(std::unique_ptr<os::File> file, model_files_->open(path_of(name)));
   FSV_ASSIGN(const std::vector<SafeTensor> tensors, parse_safetensors(*file, hf_name_ignored));
   const auto number = static_cast<uint32_t>(files_.size());
   files_.push_back(std::move(file));
@@ -326,9 +328,9 @@ Result<std::shared_ptr<const std::vector<uint8_t>>> HfFolderSource::whole_tensor
 
 }  // namespace
 
-Result<std::unique_ptr<ModelSource>> open_hf_folder(std::string_view path) {
+Result<std::unique_ptr<ModelSource>> open_hf_folder(std::shared_ptr<ModelFiles> files, std::string_view path) {
   return guarded([&]() -> Result<std::unique_ptr<ModelSource>> {
-    auto source = std::make_unique<HfFolderSource>(std::string(path));
+    auto source = std::make_unique<HfFolderSource>(std::move(files), std::string(path));
     FSV_TRY(source->open());
     return std::unique_ptr<ModelSource>(std::move(source));
   });

@@ -9,6 +9,7 @@
 
 #include "base/os.h"
 #include "base/status.h"
+#include "formats/model_files.h"
 
 namespace fastserve {
 
@@ -75,7 +76,9 @@ class ModelSource {
 // Reads a GGUF v2/v3 header and checks every count, offset and length against the file before use.
 Result<std::unique_ptr<ModelSource>> open_gguf(std::unique_ptr<os::File> file);
 // Opens whatever lies at `path`: a GGUF file, any part of a split one, or a Hugging Face folder with safetensors, which
-// then looks as its GGUF conversion would (see hf_folder.h).
-Result<std::unique_ptr<ModelSource>> open_model_source(std::string_view path);
+// then looks as its GGUF conversion would (see hf_folder.h). A source that reads further files later keeps `files`; the
+// others need it to live as long as they do.
+Result<std::unique_ptr<ModelSource>> open_model_source(const std::shared_ptr<ModelFiles>& files, std::string_view path);
+Result<std::unique_ptr<ModelSource>> open_model_source(std::string_view path);  // of the system's files
 
 }  // namespace fastserve

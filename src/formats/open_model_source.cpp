@@ -5,9 +5,14 @@
 
 namespace fastserve {
 
+Result<std::unique_ptr<ModelSource>> open_model_source(const std::shared_ptr<ModelFiles>& files,
+                                                       std::string_view path) {
+  if (files->is_folder(path)) return open_hf_folder(files, path);
+  return open_gguf_path(*files, path);
+}
+
 Result<std::unique_ptr<ModelSource>> open_model_source(std::string_view path) {
-  if (os::is_directory(path)) return open_hf_folder(path);
-  return open_gguf_path(path);
+  return open_model_source(system_files(), path);
 }
 
 }  // namespace fastserve
