@@ -19,12 +19,12 @@ void Batch::begin(LoadedModel& model) {
   sequences_.clear();
 }
 
-void Batch::add(Request& request, int32_t token_count) {
-  sequences_.push_back({&request, row_count_, token_count, request.computed});
+void Batch::add(Sequence& sequence, int32_t token_count) {
+  sequences_.push_back({&sequence, row_count_, token_count, sequence.computed});
   for (int32_t i = 0; i < token_count; ++i) {
     const auto row = static_cast<size_t>(row_count_ + i);
-    token_ids_[row] = request.tokens[static_cast<size_t>(request.computed + i)];
-    positions_[row] = request.computed + i;
+    token_ids_[row] = sequence.tokens[static_cast<size_t>(sequence.computed + i)];
+    positions_[row] = sequence.computed + i;
   }
   row_count_ += token_count;
 }
@@ -60,9 +60,9 @@ void Batch::rebuild_views() {
   for (int32_t group = 0; group < group_count; ++group) {
     auto& views = views_[group];
     views.clear();
-    for (const BatchSequence& sequence : sequences_) {
-      const SequenceKv::Group& held = sequence.request->kv.groups[static_cast<size_t>(group)];
-      views.push_back({held.addresses.data(), sequence.row_begin, sequence.row_count, sequence.position_begin});
+    for (const BatchSequence& entry : sequences_) {
+      const SequenceKv::Group& held = entry.sequence->kv.groups[static_cast<size_t>(group)];
+      views.push_back({held.addresses.data(), entry.row_begin, entry.row_count, entry.position_begin});
     }
     view_pointers_[group] = views.data();
   }

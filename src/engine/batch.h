@@ -10,7 +10,7 @@
 namespace fastserve {
 
 struct BatchSequence {
-  Request* request = nullptr;
+  Sequence* sequence = nullptr;
   int32_t row_begin = 0;
   int32_t row_count = 0;
   int32_t position_begin = 0;
@@ -22,8 +22,8 @@ class Batch {
 
   void reserve(int32_t row_capacity, int32_t sequence_capacity);
   void begin(LoadedModel& model);
-  // The next `token_count` uncomputed tokens of a request, whose KV slots are reserved.
-  void add(Request& request, int32_t token_count);
+  // The next `token_count` uncomputed tokens of a sequence, whose KV slots are reserved.
+  void add(Sequence& sequence, int32_t token_count);
   // After the last add().
   void seal() { rebuild_views(); }
   // Takes a sequence out between layers: later rows move up, in the model's workspace too.

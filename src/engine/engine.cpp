@@ -47,9 +47,10 @@ Status Engine::start() {
   FSV_ASSIGN(events_, EventHub::create(options_.max_queued_requests + kTicketsMax));
   scheduler_ = create_fcfs_scheduler();
   const size_t requests = options_.max_queued_requests;
-  for (auto* list : {&incoming_, &waiting_, &running_, &plan_waiting_, &plan_running_}) list->reserve(requests);
+  for (auto* list : {&incoming_, &waiting_, &plan_waiting_}) list->reserve(requests);
+  for (auto* list : {&running_, &plan_running_}) list->reserve(options_.max_sequences);
   waiting_views_.reserve(requests);
-  running_views_.reserve(requests);
+  running_views_.reserve(options_.max_sequences);
   plan_.entries.reserve(requests);
   delivered_.reserve(requests + kTicketsMax);
   delivered_tickets_.reserve(kTicketsMax);
@@ -120,7 +121,7 @@ void Engine::shutdown(uint64_t timeout_us) {
 void Engine::cancel_everything() {
   leave_step();
   requests_.for_each([this](Request& request) {
-    if (request.state != RequestState::kFinished) finish_request(request, FinishReason::kShutdown, {});
+    if (!request.is_finished()) finish_request(request, FinishReason::kShutdown, {});
   });
   incoming_.clear();
   waiting_.clear();

@@ -31,6 +31,7 @@ struct EngineEvent {
   uint64_t user_data = 0;
   const OutputBuffer* output = nullptr;
   uint32_t top_logprob_count = 0;
+  uint32_t choice = 0;
   const Status* status = nullptr;  // null: ok
   FinishReason finish_reason = FinishReason::kNone;
   uint32_t prompt_count = 0, generated_count = 0, cached_count = 0;
@@ -135,14 +136,20 @@ class Engine : private Admission {
   void end_step();
   std::shared_ptr<LoadedModel> choose_model(uint64_t turn);
   void build_views(LoadedModel* model);
-  void collect_cancelled(std::vector<Request*>& list);
-  // Ends a request: frees its blocks, flushes its text, makes FINISHED pending. mutex_ held.
+  void collect_cancelled();
+  // Releases what a sequence holds and flushes its text. mutex_ held.
+  Status end_sequence(Sequence& sequence, FinishReason reason);
+  // Ends a request with all its sequences: frees their blocks, flushes their text, makes FINISHED pending. mutex_ held.
   void finish_request(Request& request, FinishReason reason, Status status);
   void mark_ready(Request& request);
-  // Whether the host has polled enough that a request may go on.
-  bool has_room(const Request& request) const { return request.pending.token_ids.size() < options_.max_pending_events; }
-  RequestState state_of(const Request& request) const {
-    return request.state == RequestState::kRunning && !has_room(request) ? RequestState::kPaused : request.state;
+  // Whether the host has polled enough that a sequence may go on.
+  bool has_room(const Sequence& sequence) const {
+    return sequence.pending.token_ids.size() < options_.max_pending_events;
+  }
+  bool can_compute(const Sequence& sequence) const { return sequence.pending_tokens() > 0 && has_room(sequence); }
+  RequestState state_of(const Request& request) const;
+  Sequence& planned_sequence(const PlanEntry& entry) {
+    return entry.from_waiting ? plan_waiting_[entry.index]->first() : *plan_running_[entry.index];
   }
   // The step under way is over: nothing of it is touched any more. mutex_ held.
   void leave_step();
@@ -197,8 +204,8 @@ class Engine : private Admission {
 
   // Engine thread only.
   std::unique_ptr<Scheduler> scheduler_;
-  std::vector<Request*> waiting_, running_;
-  std::vector<Request*> plan_waiting_, plan_running_;
+  std::vector<Request*> waiting_, plan_waiting_;
+  std::vector<Sequence*> running_, plan_running_;
   std::vector<SequenceView> waiting_views_, running_views_;
   Plan plan_;
   Batch batch_;

@@ -62,14 +62,15 @@ bool Engine::plan_for(LoadedModel& model, int64_t now_ns) {
   input.admission = this;
   scheduler_->plan(input, plan_);
   for (const PlanEntry& entry : plan_.entries) {
-    Request& request = *(entry.from_waiting ? plan_waiting_ : plan_running_)[entry.index];
-    model.kv.reserve(request.kv, request.computed + entry.token_count);  // promised at admission
+    Sequence& sequence = planned_sequence(entry);
+    Request& request = *sequence.request;
+    model.kv.reserve(sequence.kv, sequence.computed + entry.token_count);  // promised at admission
     if (request.first_row_ns == 0) request.first_row_ns = now_ns;
     request.in_step = true;
-    batch_.add(request, entry.token_count);
+    batch_.add(sequence, entry.token_count);
   }
   batch_.seal();
-  auto has_left = [](Request* request) { return request->admitted || request->state == RequestState::kFinished; };
+  auto has_left = [](Request* request) { return request->admitted || request->is_finished(); };
   waiting_.erase(std::remove_if(waiting_.begin(), waiting_.end(), has_left), waiting_.end());
   step_started_ns_ = clock_.now_ns();
   metrics_.scheduler_us += static_cast<uint64_t>(step_started_ns_ - now_ns) / 1000;
@@ -86,18 +87,18 @@ bool Engine::plan_for(LoadedModel& model, int64_t now_ns) {
 void Engine::drain_incoming() {
   for (Request* request : incoming_) waiting_.push_back(request);
   incoming_.clear();
-  collect_cancelled(waiting_);
-  collect_cancelled(running_);
+  collect_cancelled();
 }
 
 // Ends what was cancelled while it was in no batch. mutex_ held.
-void Engine::collect_cancelled(std::vector<Request*>& list) {
-  auto is_over = [this](Request* request) {
-    if (!request->cancel_requested.load(std::memory_order_relaxed)) return false;
-    finish_request(*request, FinishReason::kCancelled, {});
+void Engine::collect_cancelled() {
+  auto is_over = [this](Request& request) {
+    if (!request.cancel_requested.load(std::memory_order_relaxed)) return false;
+    if (!request.is_finished()) finish_request(request, FinishReason::kCancelled, {});
     return true;
   };
-  list.erase(std::remove_if(list.begin(), list.end(), is_over), list.end());
+  std::erase_if(waiting_, [&](Request* request) { return is_over(*request); });
+  std::erase_if(running_, [&](Sequence* sequence) { return is_over(*sequence->request); });
 }
 
 // Models with work take turns: the one whose turn is longest ago. Null when none is left that was not looked at in
@@ -107,8 +108,8 @@ std::shared_ptr<LoadedModel> Engine::choose_model(uint64_t turn) {
   auto look = [&](const std::shared_ptr<LoadedModel>& model) {
     if (model->served_turn < turn && (chosen == nullptr || model->served_turn < chosen->served_turn)) chosen = model;
   };
-  for (const Request* request : running_) {
-    if (has_room(*request)) look(request->model);
+  for (const Sequence* sequence : running_) {
+    if (can_compute(*sequence)) look(sequence->request->model);
   }
   if (running_.size() >= options_.max_sequences) return chosen;
   for (const Request* request : waiting_) look(request->model);
@@ -116,41 +117,42 @@ std::shared_ptr<LoadedModel> Engine::choose_model(uint64_t turn) {
 }
 
 void Engine::build_views(LoadedModel* model) {
-  auto view_of = [](const Request& request) {
+  auto view_of = [](const Sequence& sequence) {
+    const Request& request = *sequence.request;
     SequenceView view;
     view.id = request.id;
     view.arrival_ns = request.submitted_ns;
-    view.pending_tokens = request.token_count() - request.computed;
+    view.pending_tokens = sequence.pending_tokens();
     if (request.parameters.full_logits) view.pending_tokens = std::min(view.pending_tokens, kFullLogitsRows);
-    view.computed_tokens = request.computed;
-    view.decoding = request.computed >= request.prompt_count() && view.pending_tokens == 1;
+    view.computed_tokens = sequence.computed;
+    view.decoding = sequence.generated > 0 && view.pending_tokens == 1;
     return view;
   };
   plan_running_.clear();
   plan_waiting_.clear();
   running_views_.clear();
   waiting_views_.clear();
-  for (Request* request : running_) {
-    if (request->model.get() != model) continue;
-    if (!has_room(*request)) continue;
-    plan_running_.push_back(request);
-    running_views_.push_back(view_of(*request));
+  for (Sequence* sequence : running_) {
+    if (sequence->request->model.get() != model || !can_compute(*sequence)) continue;
+    plan_running_.push_back(sequence);
+    running_views_.push_back(view_of(*sequence));
   }
   for (Request* request : waiting_) {
     if (request->model.get() != model) continue;
     plan_waiting_.push_back(request);
-    waiting_views_.push_back(view_of(*request));
+    waiting_views_.push_back(view_of(request->first()));
   }
 }
 
 // Called back by the scheduler from begin_step; mutex_ is held.
 bool Engine::try_admit(size_t waiting_index) {
-  if (running_.size() >= options_.max_sequences) return false;
   Request& request = *plan_waiting_[waiting_index];
+  if (running_.size() + request.sequences.size() > options_.max_sequences) return false;
   LoadedModel& model = *request.model;
   bool admitted = false;
   const Status status = guarded([&] {
-    admitted = model.kv.admit(request.kv, request.kv_tokens_max(), static_cast<int32_t>(options_.max_batch_tokens));
+    admitted =
+        model.kv.admit(request.first().kv, request.kv_tokens_max(), static_cast<int32_t>(options_.max_batch_tokens));
     return Status();
   });
   if (!status.ok()) {
@@ -160,7 +162,7 @@ bool Engine::try_admit(size_t waiting_index) {
   if (!admitted) return false;
   request.admitted = true;
   request.state = RequestState::kRunning;
-  running_.push_back(&request);
+  for (Sequence& sequence : request.sequences) running_.push_back(&sequence);
   return true;
 }
 
@@ -195,46 +197,39 @@ Engine::Progress Engine::continue_step(int64_t deadline_ns) {
 void Engine::drop_cancelled_from_batch() {
   const std::lock_guard lock(mutex_);
   seen_attention_ = attention_.load();
+  collect_cancelled();
+  if (computed_committed_) return;
   for (size_t i = batch_.sequences().size(); i-- > 0;) {
-    Request& request = *batch_.sequences()[i].request;
-    if (!request.cancel_requested.load(std::memory_order_relaxed)) continue;
-    if (request.state == RequestState::kFinished) continue;
-    running_.erase(std::remove(running_.begin(), running_.end(), &request), running_.end());
-    finish_request(request, FinishReason::kCancelled, {});
-    if (!computed_committed_) {
-      batch_.remove(static_cast<int32_t>(i));
-    }
+    if (batch_.sequences()[i].sequence->is_finished()) batch_.remove(static_cast<int32_t>(i));
   }
-  if (!computed_committed_) runner_.batch_changed();
-  collect_cancelled(waiting_);
-  collect_cancelled(running_);
+  runner_.batch_changed();
 }
 
 // Every layer has run: the batch's tokens are in the cache.
 void Engine::commit_computed() {
   const std::lock_guard lock(mutex_);
   computed_committed_ = true;
-  for (const BatchSequence& sequence : batch_.sequences()) {
+  for (const BatchSequence& entry : batch_.sequences()) {
+    Sequence& sequence = *entry.sequence;
     Request& request = *sequence.request;
-    if (request.state == RequestState::kFinished) continue;
-    const int32_t prefill = std::min(sequence.row_count, std::max(0, request.prompt_count() - request.computed));
-    metrics_.prefill_tokens += static_cast<uint64_t>(prefill);
-    metrics_.decode_tokens += static_cast<uint64_t>(sequence.row_count - prefill);
-    request.computed += sequence.row_count;
-    request.prefilled_count = static_cast<uint32_t>(std::min(request.computed, request.prompt_count()));
-    request.model->kv.drop_outside_window(request.kv, request.computed);
+    if (sequence.is_finished()) continue;
+    sequence.computed += entry.row_count;
+    const bool has_decoded = sequence.generated > 0 && sequence.pending_tokens() == 0;
+    metrics_.prefill_tokens += static_cast<uint64_t>(entry.row_count - (has_decoded ? 1 : 0));
+    metrics_.decode_tokens += has_decoded ? 1 : 0;
+    if (sequence.generated == 0) request.prefilled_count = static_cast<uint32_t>(sequence.computed);
+    request.model->kv.drop_outside_window(sequence.kv, sequence.computed);
   }
 }
 
 void Engine::end_step() {
   const std::lock_guard lock(mutex_);
-  auto scored_to_the_end = [this](Request* request) {
-    const bool is_over = request->parameters.kind == RequestKind::kScore && request->state != RequestState::kFinished &&
-                         request->computed >= request->prompt_count();
-    if (is_over) finish_request(*request, FinishReason::kStop, {});
-    return request->state == RequestState::kFinished;
-  };
-  running_.erase(std::remove_if(running_.begin(), running_.end(), scored_to_the_end), running_.end());
+  std::erase_if(running_, [this](Sequence* sequence) {
+    Request& request = *sequence->request;
+    const bool is_scored = request.parameters.kind == RequestKind::kScore && sequence->pending_tokens() == 0;
+    if (is_scored && !request.is_finished()) finish_request(request, FinishReason::kStop, {});
+    return sequence->is_finished();
+  });
   const auto step_us = static_cast<uint64_t>(clock_.now_ns() - step_started_ns_) / 1000;
   metrics_.step_us += step_us;
   metrics_.max_step_us = std::max(metrics_.max_step_us, step_us);
@@ -250,11 +245,9 @@ void Engine::leave_step() {
   batch_.clear();
   auto leave = [](Request& request) {
     request.in_step = false;
-    if (request.state == RequestState::kFinished) request.model.reset();
+    if (request.is_finished()) request.model.reset();
   };
-  for (const PlanEntry& entry : plan_.entries) {
-    leave(*(entry.from_waiting ? plan_waiting_ : plan_running_)[entry.index]);
-  }
+  for (const PlanEntry& entry : plan_.entries) leave(*planned_sequence(entry).request);
   plan_.entries.clear();
   retired_.clear();
 }
@@ -263,14 +256,23 @@ void Engine::mark_ready(Request& request) {
   if (!std::exchange(request.in_ready_list, true)) events_->push(request.id);
 }
 
-void Engine::finish_request(Request& request, FinishReason reason, Status status) {
-  if (request.kv.groups.size() != 0) request.model->kv.release(request.kv);
-  const Status flushed = guarded([&] {
-    if (request.parameters.kind == RequestKind::kGenerate) flush_text(request);
+Status Engine::end_sequence(Sequence& sequence, FinishReason reason) {
+  sequence.finish_reason = reason;
+  const Request& request = *sequence.request;
+  if (!sequence.kv.groups.empty()) request.model->kv.release(sequence.kv);
+  return guarded([&] {
+    if (request.parameters.kind == RequestKind::kGenerate) flush_text(sequence);
     return Status();
   });
-  request.finish_status = status.ok() ? flushed : std::move(status);
-  request.finish_reason = request.finish_status.ok() ? reason : FinishReason::kError;
+}
+
+void Engine::finish_request(Request& request, FinishReason reason, Status status) {
+  for (Sequence& sequence : request.sequences) {
+    if (sequence.is_finished()) continue;
+    if (const Status ended = end_sequence(sequence, reason); status.ok()) status = ended;
+  }
+  request.finish_reason = status.ok() ? reason : FinishReason::kError;
+  request.finish_status = std::move(status);
   request.state = RequestState::kFinished;
   request.finished_ns = clock_.now_ns();
   --requests_alive_;
@@ -286,14 +288,12 @@ void Engine::finish_request(Request& request, FinishReason reason, Status status
 // An exception or failure outside any one request: the batch under way is lost, the engine goes on. mutex_ held.
 void Engine::fail_step(const Status& status) {
   options_.log.write(LogLevel::kError, status.message());
-  for (const BatchSequence& sequence : batch_.sequences()) {
-    Request& request = *sequence.request;
-    if (request.state == RequestState::kFinished) continue;
-    finish_request(request, FinishReason::kError, status);
+  for (const BatchSequence& entry : batch_.sequences()) {
+    Request& request = *entry.sequence->request;
+    if (!request.is_finished()) finish_request(request, FinishReason::kError, status);
   }
-  auto is_finished = [](Request* request) { return request->state == RequestState::kFinished; };
-  running_.erase(std::remove_if(running_.begin(), running_.end(), is_finished), running_.end());
-  waiting_.erase(std::remove_if(waiting_.begin(), waiting_.end(), is_finished), waiting_.end());
+  std::erase_if(running_, [](const Sequence* sequence) { return sequence->is_finished(); });
+  std::erase_if(waiting_, [](const Request* request) { return request->is_finished(); });
   leave_step();
 }
 

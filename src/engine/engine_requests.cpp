@@ -17,21 +17,36 @@ uint64_t elapsed_us(int64_t from_ns, int64_t to_ns) {
 }
 
 // Everything a steady decode step would otherwise have to allocate.
-void reserve_request(Request& request, const EngineOptions& options) {
+void reserve_sequence(Sequence& sequence, const EngineOptions& options) {
+  const Request& request = *sequence.request;
   const size_t total = static_cast<size_t>(request.kv_tokens_max()) + 1;
-  request.tokens.reserve(total);
-  request.tokens = request.parameters.prompt;
-  request.tokens.reserve(total);
+  sequence.tokens.reserve(total);
+  sequence.tokens = request.parameters.prompt;
   constexpr size_t kTextBytesPerToken = 16;
   constexpr size_t kHeldBytes = 1024;
   const size_t events = std::min<size_t>(options.max_pending_events, total) + 1;
-  for (OutputBuffer* buffer : {&request.pending, &request.delivered}) {
+  for (OutputBuffer* buffer : {&sequence.pending, &sequence.delivered}) {
     buffer->token_ids.reserve(events);
     buffer->text.reserve(events * kTextBytesPerToken);
     if (request.parameters.report_logprobs) buffer->logprobs.reserve(events);
     buffer->top_logprobs.reserve(events * request.parameters.logprob_count);
   }
-  request.held_text.reserve(kHeldBytes);
+  sequence.held_text.reserve(kHeldBytes);
+}
+
+Status create_sequences(Request& request, const EngineOptions& options) {
+  request.sequences = std::vector<Sequence>(1);
+  for (Sequence& sequence : request.sequences) {
+    sequence.request = &request;
+    sequence.choice = static_cast<uint32_t>(&sequence - request.sequences.data());
+    sequence.decoder = StreamDecoder(request.model->tokenizer.get(), true);
+    sequence.sampler = Sampler(request.parameters.sampling);
+    reserve_sequence(sequence, options);
+    if (!sequence.sampler.needs_history()) continue;
+    FSV_TRY(sequence.sampler.reserve_history(request.kv_tokens_max() + 1));
+    FSV_TRY(sequence.sampler.accept_prompt(request.parameters.prompt));
+  }
+  return {};
 }
 
 std::string describe_kv_need(const LoadedModel& model, const Request& request) {
@@ -71,14 +86,8 @@ Result<uint64_t> Engine::submit(std::shared_ptr<LoadedModel> model, RequestParam
   if (!target.kv.can_ever_admit(request->kv_tokens_max(), static_cast<int32_t>(options_.max_batch_tokens))) {
     return Status(StatusCode::kBudgetTooSmall, describe_kv_need(target, *request));
   }
-  request->decoder = StreamDecoder(target.tokenizer.get(), true);
   FSV_TRY(check_sampling(request->parameters.sampling, vocabulary));
-  request->sampler = Sampler(request->parameters.sampling);
-  reserve_request(*request, options_);
-  if (request->sampler.needs_history()) {
-    FSV_TRY(request->sampler.reserve_history(request->kv_tokens_max() + 1));
-    FSV_TRY(request->sampler.accept_prompt(request->parameters.prompt));
-  }
+  FSV_TRY(create_sequences(*request, options_));
   const std::lock_guard lock(mutex_);
   if (is_draining_) return Status::from_literal(StatusCode::kShutdown, "the engine is shutting down");
   request->submitted_ns = clock_.now_ns();
@@ -98,11 +107,19 @@ Status Engine::cancel(uint64_t number) {
   const std::lock_guard lock(mutex_);
   Request* request = requests_.find(number);
   if (request == nullptr) return stale_or_invalid(requests_.is_own(number), "request");
-  if (request->state == RequestState::kFinished) return stale_or_invalid(true, "request");
+  if (request->is_finished()) return stale_or_invalid(true, "request");
   request->cancel_requested.store(true, std::memory_order_relaxed);
   attention_.fetch_add(1);
   work_.notify_all();
   return {};
+}
+
+RequestState Engine::state_of(const Request& request) const {
+  if (request.state != RequestState::kRunning) return request.state;
+  const bool can_go_on =
+      std::any_of(request.sequences.begin(), request.sequences.end(),
+                  [this](const Sequence& sequence) { return !sequence.is_finished() && has_room(sequence); });
+  return can_go_on ? RequestState::kRunning : RequestState::kPaused;
 }
 
 Result<RequestInfo> Engine::request_info(uint64_t number) {
@@ -113,7 +130,7 @@ Result<RequestInfo> Engine::request_info(uint64_t number) {
   info.state = state_of(*request);
   info.prompt_count = static_cast<uint32_t>(request->prompt_count());
   info.prefilled_count = request->prefilled_count;
-  info.generated_count = request->generated_count;
+  info.generated_count = request->generated_count();
   info.finish_reason = request->finish_reason;
   return info;
 }
@@ -122,7 +139,7 @@ Result<RequestInfo> Engine::request_info(uint64_t number) {
 void Engine::recycle_delivered() {
   for (const uint64_t number : delivered_) {
     if (Request* request = requests_.find(number); request != nullptr) {
-      request->delivered.clear();
+      for (Sequence& sequence : request->sequences) sequence.delivered.clear();
       if (!request->finish_delivered) continue;
       if (request->in_step) retired_.push_back(requests_.share(number));
       requests_.erase(number);
@@ -143,7 +160,8 @@ size_t Engine::poll(size_t capacity, Deliver deliver, void* context) {
     const uint64_t number = events_->pop();
     if (Request* request = requests_.find(number); request != nullptr) {
       request->in_ready_list = false;
-      was_paused = was_paused || !has_room(*request);
+      was_paused = was_paused || !std::all_of(request->sequences.begin(), request->sequences.end(),
+                                              [this](const Sequence& sequence) { return has_room(sequence); });
       if (deliver_request(*request, capacity, count, deliver, context)) mark_ready(*request);
     } else if (Ticket* ticket = tickets_.find(number); ticket != nullptr) {
       ticket->in_ready_list = false;
@@ -163,21 +181,25 @@ bool Engine::deliver_request(Request& request, size_t capacity, size_t& count, D
   event.number = request.id;
   event.user_data = request.parameters.user_data;
   event.prompt_count = static_cast<uint32_t>(request.prompt_count());
-  event.generated_count = request.generated_count;
+  event.generated_count = request.generated_count();
   event.queue_us = elapsed_us(request.submitted_ns, request.first_row_ns);
   event.first_token_us = elapsed_us(request.submitted_ns, request.first_token_ns);
   delivered_.push_back(request.id);
-  if (!request.pending.empty()) {
-    std::swap(request.pending, request.delivered);
+  for (Sequence& sequence : request.sequences) {
+    if (sequence.pending.empty()) continue;
+    if (count == capacity) return true;
+    std::swap(sequence.pending, sequence.delivered);
     event.type = request.parameters.kind == RequestKind::kScore ? EventType::kScore : EventType::kTokens;
-    event.output = &request.delivered;
+    event.output = &sequence.delivered;
     event.top_logprob_count = request.parameters.logprob_count;
+    event.choice = sequence.choice;
     deliver(context, count++, event);
   }
-  if (request.state != RequestState::kFinished) return false;
+  if (!request.is_finished()) return false;
   if (count == capacity) return true;
   event.type = EventType::kFinished;
   event.output = nullptr;
+  event.choice = 0;
   event.finish_reason = request.finish_reason;
   if (!request.finish_status.ok()) event.status = &request.finish_status;
   event.total_us = elapsed_us(request.submitted_ns, request.finished_ns);

@@ -19,13 +19,13 @@ void make_room(std::vector<T>& vector, size_t count) {
 }
 
 // May throw bad_alloc; then nothing was appended.
-void append_score(Request& request, int32_t position, const SampleResult& scored, std::span<const float> logits) {
-  OutputBuffer& out = request.pending;
+void append_score(Sequence& sequence, int32_t position, const SampleResult& scored, std::span<const float> logits) {
+  OutputBuffer& out = sequence.pending;
   make_room(out.token_ids, 2);
   make_room(out.logprobs, 2);
   make_room(out.logits, logits.size());
   if (position == 0) {  // nothing precedes the first token
-    out.token_ids.push_back(request.tokens[0]);
+    out.token_ids.push_back(sequence.tokens[0]);
     out.logprobs.push_back(0.0f);
   }
   out.token_ids.push_back(scored.token_id);
@@ -47,19 +47,19 @@ void Engine::process_logits() {
   sample_rows(rows);
   const std::lock_guard lock(mutex_);
   for (size_t i = 0; i < rows.size(); ++i) {
-    Request& request = *rows[i].request;
-    if (request.state == RequestState::kFinished) continue;
+    Sequence& sequence = *rows[i].sequence;
+    Request& request = *sequence.request;
+    if (sequence.is_finished()) continue;
     const Drawn& drawn = drawn_[i];
     FinishReason reason = FinishReason::kNone;
     const Status accepted = guarded([&] {
       if (!drawn.status.ok()) return drawn.status;
       if (request.parameters.kind == RequestKind::kScore) {
-        append_score(request, rows[i].position, drawn.result,
+        append_score(sequence, rows[i].position, drawn.result,
                      request.parameters.full_logits ? logits_row(*request.model, i) : std::span<const float>());
       } else {
-        reason = accept_token(request, drawn.result, drawn.top);
+        reason = accept_token(sequence, drawn.result, drawn.top);
         if (request.first_token_ns == 0) request.first_token_ns = clock_.now_ns();
-        request.generated_count = static_cast<uint32_t>(request.generated());
       }
       return Status();
     });
@@ -80,10 +80,11 @@ void Engine::sample_rows(std::span<const LogitRow> rows) {
     Drawn& drawn = drawn_[i];
     drawn.status = {};
     drawn.top.clear();
-    const Request& request = *rows[i].request;
+    const Sequence& sequence = *rows[i].sequence;
+    const RequestParameters& parameters = sequence.request->parameters;
     const std::span<const float> logits = logits_row(model, i);
-    if (request.parameters.kind == RequestKind::kScore) {
-      const int32_t next = request.tokens[static_cast<size_t>(rows[i].position) + 1];
+    if (parameters.kind == RequestKind::kScore) {
+      const int32_t next = sequence.tokens[static_cast<size_t>(rows[i].position) + 1];
       drawn.result = {next, log_probability(logits, next)};
       if (std::isnan(drawn.result.logprob)) {
         drawn.status = Status::from_literal(StatusCode::kInternal, "the model computed logits that are not numbers");
@@ -91,14 +92,14 @@ void Engine::sample_rows(std::span<const LogitRow> rows) {
       return;
     }
     Result<SampleResult> result =
-        request.sampler.sample(logits, banned_tokens(request), static_cast<uint64_t>(request.generated()),
-                               request.parameters.report_logprobs, scratch);
+        sequence.sampler.sample(logits, banned_tokens(sequence), static_cast<uint64_t>(sequence.generated),
+                                parameters.report_logprobs, scratch);
     if (!result.ok()) {
       drawn.status = result.status();
       return;
     }
     drawn.result = *result;
-    const auto count = static_cast<int32_t>(request.parameters.logprob_count);
+    const auto count = static_cast<int32_t>(parameters.logprob_count);
     if (count > 0) top_log_probabilities(logits, count, scratch, drawn.top);
   };
   auto guarded_row = [&](size_t i, SamplerScratch& scratch) {

@@ -27,65 +27,67 @@ size_t undecided_bytes(std::string_view text, const std::vector<std::string>& st
   return longest;
 }
 
-bool ends_request(const Request& request, int32_t id) {
-  const RequestParameters& parameters = request.parameters;
-  if (!parameters.ignore_eos && request.model->tokenizer->ends_generation(id)) return true;
+bool ends_sequence(const Sequence& sequence, int32_t id) {
+  const RequestParameters& parameters = sequence.request->parameters;
+  if (!parameters.ignore_eos && sequence.request->model->tokenizer->ends_generation(id)) return true;
   const auto& stops = parameters.stop_token_ids;
-  return request.generated() >= static_cast<int32_t>(parameters.min_tokens) &&
+  return sequence.generated >= static_cast<int32_t>(parameters.min_tokens) &&
          std::find(stops.begin(), stops.end(), id) != stops.end();
 }
 
 // Moves what is decided from held_text to the output; true if a stop string was found.
-bool release_text(Request& request) {
-  const auto& stops = request.parameters.stop_strings;
-  std::string& held = request.held_text;
-  const bool may_stop = request.generated() >= static_cast<int32_t>(request.parameters.min_tokens);
+bool release_text(Sequence& sequence) {
+  const auto& stops = sequence.request->parameters.stop_strings;
+  std::string& held = sequence.held_text;
+  const bool may_stop = sequence.generated >= static_cast<int32_t>(sequence.request->parameters.min_tokens);
   const size_t stop_at = may_stop ? find_stop(held, stops) : std::string::npos;
   if (stop_at != std::string::npos) {
-    request.pending.text.append(held, 0, stop_at);
+    sequence.pending.text.append(held, 0, stop_at);
     held.clear();
-    request.decoder = StreamDecoder();  // nor does what remains of a code point follow
+    sequence.decoder = StreamDecoder();  // nor does what remains of a code point follow
     return true;
   }
   const size_t decided = held.size() - undecided_bytes(held, stops);
-  request.pending.text.append(held, 0, decided);
+  sequence.pending.text.append(held, 0, decided);
   held.erase(0, decided);
   return false;
 }
 
 }  // namespace
 
-std::span<const int32_t> banned_tokens(const Request& request) {
-  if (request.generated() >= static_cast<int32_t>(request.parameters.min_tokens)) return {};
-  return request.model->tokenizer->end_of_generation_ids();
+std::span<const int32_t> banned_tokens(const Sequence& sequence) {
+  if (sequence.generated >= static_cast<int32_t>(sequence.request->parameters.min_tokens)) return {};
+  return sequence.request->model->tokenizer->end_of_generation_ids();
 }
 
-FinishReason accept_token(Request& request, const SampleResult& drawn, std::span<const TokenLogprob> top) {
-  request.tokens.push_back(drawn.token_id);
-  if (request.sampler.needs_history()) request.sampler.accept(drawn);  // else nothing is reserved for it
-  OutputBuffer& out = request.pending;
+FinishReason accept_token(Sequence& sequence, const SampleResult& drawn, std::span<const TokenLogprob> top) {
+  const RequestParameters& parameters = sequence.request->parameters;
+  sequence.tokens.push_back(drawn.token_id);
+  ++sequence.generated;
+  if (sequence.sampler.needs_history()) sequence.sampler.accept(drawn);  // else nothing is reserved for it
+  OutputBuffer& out = sequence.pending;
   out.token_ids.push_back(drawn.token_id);
-  if (request.parameters.report_logprobs) out.logprobs.push_back(drawn.logprob);
+  if (parameters.report_logprobs) out.logprobs.push_back(drawn.logprob);
   out.top_logprobs.insert(out.top_logprobs.end(), top.begin(), top.end());
 
-  const bool ends = ends_request(request, drawn.token_id);
+  const bool ends = ends_sequence(sequence, drawn.token_id);
   if (!ends) {
-    std::string& target = request.parameters.stop_strings.empty() ? out.text : request.held_text;
-    request.decoder.push(drawn.token_id, target);
-    if (!request.parameters.stop_strings.empty() && release_text(request)) return FinishReason::kStop;
+    std::string& target = parameters.stop_strings.empty() ? out.text : sequence.held_text;
+    sequence.decoder.push(drawn.token_id, target);
+    if (!parameters.stop_strings.empty() && release_text(sequence)) return FinishReason::kStop;
   }
   if (ends) return FinishReason::kStop;
-  const bool is_full = request.token_count() >= request.model->context_tokens;
-  if (is_full || request.generated() >= static_cast<int32_t>(request.parameters.max_tokens)) {
+  const bool is_full = sequence.token_count() >= sequence.request->model->context_tokens;
+  if (is_full || sequence.generated >= static_cast<int32_t>(parameters.max_tokens)) {
     return FinishReason::kLength;
   }
   return FinishReason::kNone;
 }
 
-void flush_text(Request& request) {
-  request.pending.text.append(request.held_text);
-  request.held_text.clear();
-  request.decoder.finish(request.pending.text);
+void flush_text(Sequence& sequence) {
+  sequence.pending.text.append(sequence.held_text);
+  sequence.held_text.clear();
+  sequence.decoder.finish(sequence.pending.text);
 }
 
 }  // namespace fastserve

@@ -1,4 +1,4 @@
-// What happens to a request when a token was drawn: stop rules, text, and what is handed to the host.
+// What happens to a sequence when a token was drawn: stop rules, text, and what is handed to the host.
 #pragma once
 #include <span>
 
@@ -7,13 +7,13 @@
 namespace fastserve {
 
 // Ids that must not be drawn now (end-of-generation tokens before min_tokens).
-std::span<const int32_t> banned_tokens(const Request& request);
+std::span<const int32_t> banned_tokens(const Sequence& sequence);
 
-// Appends a drawn token to the request and its output; returns why the request ends, or kNone.
+// Appends a drawn token to the sequence and its output; returns why the sequence ends, or kNone.
 // `top` holds the alternatives asked for. May throw bad_alloc.
-FinishReason accept_token(Request& request, const SampleResult& drawn, std::span<const TokenLogprob> top);
+FinishReason accept_token(Sequence& sequence, const SampleResult& drawn, std::span<const TokenLogprob> top);
 
 // Flushes text that was held back for stop strings or incomplete code points.
-void flush_text(Request& request);
+void flush_text(Sequence& sequence);
 
 }  // namespace fastserve

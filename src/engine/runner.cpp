@@ -62,15 +62,15 @@ Runner::Phase Runner::advance() {
 void Runner::collect_logit_rows() {
   logit_rows_.clear();
   chunk_begin_ = chunk_end_ = 0;
-  for (const BatchSequence& sequence : batch_->sequences()) {
-    Request& request = *sequence.request;
-    const int32_t end = sequence.position_begin + sequence.row_count;
-    const bool is_score = request.parameters.kind == RequestKind::kScore;
-    for (int32_t i = 0; i < sequence.row_count; ++i) {
-      const int32_t position = sequence.position_begin + i;
+  for (const BatchSequence& entry : batch_->sequences()) {
+    Sequence& sequence = *entry.sequence;
+    const int32_t end = entry.position_begin + entry.row_count;
+    const bool is_score = sequence.request->parameters.kind == RequestKind::kScore;
+    for (int32_t i = 0; i < entry.row_count; ++i) {
+      const int32_t position = entry.position_begin + i;
       const bool wanted =
-          is_score ? position + 1 < request.prompt_count() : position + 1 == end && end == request.token_count();
-      if (wanted) logit_rows_.push_back({sequence.row_begin + i, &request, position});
+          is_score ? position + 1 < sequence.token_count() : position + 1 == end && end == sequence.token_count();
+      if (wanted) logit_rows_.push_back({entry.row_begin + i, &sequence, position});
     }
   }
 }

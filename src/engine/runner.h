@@ -11,7 +11,7 @@ namespace fastserve {
 // A row whose logits are wanted.
 struct LogitRow {
   int32_t row = 0;
-  Request* request = nullptr;
+  Sequence* sequence = nullptr;
   int32_t position = 0;  // of the row's token
 };
 

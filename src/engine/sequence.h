@@ -1,0 +1,59 @@
+// A sequence: one text being computed, its keys and values, and what of it waits to be polled. A request owns one, or
+// several that share its prompt.
+#pragma once
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "sampling/sampler.h"
+#include "state/kv_cache.h"
+#include "text/tokenizer.h"
+
+namespace fastserve {
+
+struct Request;
+
+enum class FinishReason : int32_t { kNone = 0, kStop = 1, kLength = 2, kCancelled = 3, kError = 4, kShutdown = 5 };
+
+// Output that waits to be polled; capacity is kept from use to use.
+struct OutputBuffer {
+  std::string text;
+  std::vector<int32_t> token_ids;
+  std::vector<float> logprobs;
+  std::vector<TokenLogprob> top_logprobs;  // token_ids.size() x logprob_count
+  std::vector<float> logits;               // rows of logit_row_size, of a full score
+  size_t logit_row_size = 0;
+  bool empty() const { return token_ids.empty() && text.empty(); }
+  void clear() {
+    text.clear();
+    token_ids.clear();
+    logprobs.clear();
+    top_logprobs.clear();
+    logits.clear();
+  }
+};
+
+struct Sequence {
+  Request* request = nullptr;
+  uint32_t choice = 0;  // its index in the request
+
+  // Engine thread only.
+  SequenceKv kv;
+  std::vector<int32_t> tokens;  // prompt, then what was generated; reserved for all
+  int32_t computed = 0;         // tokens whose keys and values are in the cache
+  StreamDecoder decoder;
+  Sampler sampler;
+  std::string held_text;  // may yet turn out to be a stop string
+
+  // Guarded by the engine's mutex.
+  OutputBuffer pending;
+  OutputBuffer delivered;
+  int32_t generated = 0;                             // tokens drawn; the engine thread reads it without the lock
+  FinishReason finish_reason = FinishReason::kNone;  // kNone: still running
+
+  int32_t token_count() const { return static_cast<int32_t>(tokens.size()); }
+  int32_t pending_tokens() const { return token_count() - computed; }
+  bool is_finished() const { return finish_reason != FinishReason::kNone; }
+};
+
+}  // namespace fastserve
