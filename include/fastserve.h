@@ -250,6 +250,10 @@ typedef struct fsv_model_info {
   uint32_t head_count;
   uint32_t kv_head_count;
   uint32_t has_chat_template;
+  int32_t bos_token_id; /* -1: none; here and below: known once the tokenizer could be read */
+  int32_t eos_token_id;
+  uint32_t adds_bos; /* FSV_TOKENIZE_ADD_BOS puts bos_token_id before a text */
+  uint32_t adds_eos; /* ... and eos_token_id behind it */
 } fsv_model_info;
 
 FSV_API void fsv_model_info_init(fsv_model_info* info);
@@ -260,17 +264,42 @@ FSV_API fsv_status fsv_model_inspect(const char* path, size_t path_size, fsv_mod
 FSV_API fsv_status fsv_model_inspect_json(const char* path, size_t path_size, char* buffer, size_t capacity,
                                           size_t* size, fsv_error* error);
 
+enum {
+  /* The tokenizer and the chat template alone: no weights are read and no KV is taken, and any architecture will do.
+   * Text functions work; requests are refused with WRONG_STATE. */
+  FSV_LOAD_TEXT_ONLY = 1
+};
+/* Types that float matrices can be given while they are read. */
+enum {
+  FSV_DTYPE_STORED = 0, /* as in the file */
+  FSV_DTYPE_F32 = 1,
+  FSV_DTYPE_F16 = 2,
+  FSV_DTYPE_BF16 = 3,
+  FSV_DTYPE_Q8_0 = 4, /* GGUF's types of blocks of 32, rounded as its reference implementation does */
+  FSV_DTYPE_Q4_0 = 5,
+  FSV_DTYPE_Q4_1 = 6,
+  FSV_DTYPE_Q5_0 = 7,
+  FSV_DTYPE_Q5_1 = 8
+};
+
 typedef struct fsv_load_config {
   uint32_t struct_size;
-  uint32_t reserved;
+  uint32_t flags;   /* FSV_LOAD_* */
   const char* path; /* of a GGUF file */
   size_t path_size;
   uint64_t user_data; /* comes back in the ticket's events */
+  /* FSV_DTYPE_*: matrices in F32, F16 or BF16 take this type; fsv_model_get_info shows what came of it. What is
+   * quantised in the file stays as it is: nothing is quantised twice. So do vectors (norms, biases: they are computed
+   * in f32), expert routers, position tables, and matrices whose rows are no multiple of the type's block. With a type
+   * below 8 bits the embedding and output matrices become Q8_0. A number that is not above is UNSUPPORTED. */
+  uint32_t load_dtype;
+  uint32_t reserved;
 } fsv_load_config;
 
 FSV_API void fsv_load_config_init(fsv_load_config* config);
 /* Begins a load and returns at once. Progress and the end arrive as events and by fsv_ticket_get_info. The same
- * file (device, inode, size and time of change) loaded twice in an engine is read once and shared. */
+ * file (device, inode, size and time of change) loaded twice in an engine is read once and shared, where flags and
+ * load_dtype are the same too. */
 FSV_API fsv_status fsv_model_load(fsv_engine* engine, const fsv_load_config* config, fsv_ticket* ticket,
                                   fsv_error* error);
 

@@ -27,7 +27,25 @@ Status fill_model_info(const ModelFacts& facts, fsv_model_info* info) {
   filled.head_count = facts.head_count;
   filled.kv_head_count = facts.kv_head_count;
   filled.has_chat_template = facts.has_chat_template ? 1 : 0;
+  filled.bos_token_id = facts.bos_token_id;
+  filled.eos_token_id = facts.eos_token_id;
+  filled.adds_bos = facts.adds_bos ? 1 : 0;
+  filled.adds_eos = facts.adds_eos ? 1 : 0;
   return fill_info(info, filled, "info");
+}
+
+Result<LoadOptions> load_options(const fsv_load_config& config) {
+  constexpr DType kTypes[] = {DType::kF32,  DType::kF32,  DType::kF16,  DType::kBF16, DType::kQ8_0,
+                              DType::kQ4_0, DType::kQ4_1, DType::kQ5_0, DType::kQ5_1};  // by FSV_DTYPE_*
+  LoadOptions options;
+  if ((config.flags & ~uint32_t{FSV_LOAD_TEXT_ONLY}) != 0) return invalid(format("unknown flags ", config.flags));
+  options.text_only = (config.flags & FSV_LOAD_TEXT_ONLY) != 0;
+  if (config.load_dtype >= std::size(kTypes)) {
+    return Status(StatusCode::kUnsupported, format("load_dtype ", config.load_dtype,
+                                                   " is no type that weights can be given while they are read"));
+  }
+  if (config.load_dtype != FSV_DTYPE_STORED) options.dtype = kTypes[config.load_dtype];
+  return options;
 }
 
 }  // namespace
@@ -65,7 +83,8 @@ fsv_status fsv_model_load(fsv_engine* engine, const fsv_load_config* config, fsv
     fsv_load_config_init(&defaults);
     FSV_ASSIGN(const fsv_load_config checked, config_argument(config, defaults, "config"));
     FSV_ASSIGN(const std::string_view path, path_argument(checked.path, checked.path_size));
-    FSV_ASSIGN(*ticket, target->load(std::string(path), checked.user_data));
+    FSV_ASSIGN(const LoadOptions options, load_options(checked));
+    FSV_ASSIGN(*ticket, target->load(std::string(path), options, checked.user_data));
     return {};
   });
 }

@@ -87,7 +87,7 @@ class Engine : private Admission {
   Engine& operator=(const Engine&) = delete;
 
   // Loads.
-  Result<uint64_t> load(std::string path, uint64_t user_data);
+  Result<uint64_t> load(std::string path, const LoadOptions& load_options, uint64_t user_data);
   Result<TicketInfo> ticket_info(uint64_t ticket);
   Status wait_ticket(uint64_t ticket, uint64_t timeout_us);
   Result<std::shared_ptr<LoadedModel>> take_model(uint64_t ticket);
@@ -161,7 +161,7 @@ class Engine : private Admission {
   bool advance_loads(int64_t deadline_ns);
   bool has_loads();
   void begin_next_load();
-  std::shared_ptr<LoadedModel> find_shared(const os::File::Identity& identity);
+  std::shared_ptr<LoadedModel> find_shared(const os::File::Identity& identity, const LoadOptions& load_options);
   void run_load_workers(uint64_t ticket, LoadJob& job);
   void end_load(uint64_t ticket, Result<std::shared_ptr<LoadedModel>> result) noexcept;
   // Takes a ticket out of the table and its events out of the ring. mutex_ held.

@@ -14,10 +14,10 @@ Status unknown_ticket(bool is_own) {
 
 }  // namespace
 
-Result<uint64_t> Engine::load(std::string path, uint64_t user_data) {
+Result<uint64_t> Engine::load(std::string path, const LoadOptions& load_options, uint64_t user_data) {
   auto ticket = std::make_shared<Ticket>();
   ticket->user_data = user_data;
-  ticket->job = std::make_shared<LoadJob>(std::move(path), options_, memory_);
+  ticket->job = std::make_shared<LoadJob>(std::move(path), load_options, options_, memory_);
   const std::lock_guard lock(mutex_);
   if (is_draining_) return Status::from_literal(StatusCode::kShutdown, "the engine is shutting down");
   load_queue_.reserve(load_queue_.size() + 1);
@@ -103,7 +103,7 @@ void Engine::run_loader_thread() {
     lock.unlock();
     Result<std::shared_ptr<LoadedModel>> result = guarded([&]() -> Result<std::shared_ptr<LoadedModel>> {
       FSV_ASSIGN(const os::File::Identity identity, job->identify());
-      if (std::shared_ptr<LoadedModel> shared = find_shared(identity)) return shared;
+      if (std::shared_ptr<LoadedModel> shared = find_shared(identity, job->load_options())) return shared;
       FSV_TRY(job->prepare());
       run_load_workers(number, *job);
       return job->finish();
@@ -114,11 +114,11 @@ void Engine::run_loader_thread() {
   }
 }
 
-std::shared_ptr<LoadedModel> Engine::find_shared(const os::File::Identity& identity) {
+std::shared_ptr<LoadedModel> Engine::find_shared(const os::File::Identity& identity, const LoadOptions& load_options) {
   const std::lock_guard lock(mutex_);
   for (const auto& weak : models_) {
     std::shared_ptr<LoadedModel> model = weak.lock();
-    if (model != nullptr && model->identity == identity) return model;
+    if (model != nullptr && model->identity == identity && model->load_options == load_options) return model;
   }
   return nullptr;
 }
@@ -237,7 +237,7 @@ void Engine::begin_next_load() {
   std::shared_ptr<LoadedModel> shared;
   Status status = guarded([&]() -> Status {
     FSV_ASSIGN(const os::File::Identity identity, job->identify());
-    shared = find_shared(identity);
+    shared = find_shared(identity, job->load_options());
     return shared != nullptr ? Status() : job->prepare();
   });
   if (!status.ok()) {

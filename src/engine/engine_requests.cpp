@@ -66,6 +66,10 @@ Result<uint64_t> Engine::submit(std::shared_ptr<LoadedModel> model, RequestParam
   if (model->memory != memory_) {
     return Status::from_literal(StatusCode::kInvalidArgument, "the model was loaded by another engine");
   }
+  if (model->def == nullptr) {
+    return Status::from_literal(StatusCode::kWrongState,
+                                "the model was loaded for its text alone: it computes nothing");
+  }
   auto request = std::make_shared<Request>();
   request->model = std::move(model);
   request->parameters = std::move(parameters);

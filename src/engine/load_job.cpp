@@ -7,6 +7,7 @@
 #include "engine/batch.h"
 #include "engine/model_facts.h"
 #include "engine/tokenizer_loading.h"
+#include "formats/quantizing_source.h"
 #include "tensor/packing.h"
 
 namespace fastserve {
@@ -31,6 +32,9 @@ uint64_t loaded_bytes(const TensorSpec& spec, const TensorInfo& tensor) {
 
 Result<os::File::Identity> LoadJob::identify() {
   FSV_ASSIGN(source_, open_model_source(path_));
+  if (load_options_.dtype) {
+    FSV_ASSIGN(source_, quantize_on_load(std::move(source_), *load_options_.dtype));
+  }
   return source_->identity();
 }
 
@@ -38,12 +42,17 @@ Status LoadJob::prepare() {
   model_ = std::make_shared<LoadedModel>();
   model_->memory = memory_;
   model_->identity = source_->identity();
-  FSV_ASSIGN(model_->def, create_model_def(*source_));
-  specs_ = model_->def->tensors();
-  for (const TensorSpec& spec : specs_) FSV_TRY(check_tensor(*source_, spec));
+  model_->load_options = load_options_;
   model_->facts = describe_model(*source_);
-  model_->facts.runnable = true;
-  FSV_TRY(allocate_weights());
+  if (load_options_.text_only) {
+    model_->facts.refusal = "loaded for its text alone";
+  } else {
+    FSV_ASSIGN(model_->def, create_model_def(*source_));
+    specs_ = model_->def->tensors();
+    for (const TensorSpec& spec : specs_) FSV_TRY(check_tensor(*source_, spec));
+    model_->facts.runnable = true;
+    FSV_TRY(allocate_weights());
+  }
   cut_chunks();
   return {};
 }
@@ -127,6 +136,7 @@ Status LoadJob::load_text() {
   FSV_ASSIGN(model_->tokenizer, load_tokenizer(*source_));
   FSV_ASSIGN(const std::string source, load_chat_template_source(*source_));
   const Tokenizer& tokenizer = *model_->tokenizer;
+  describe_tokenizer(tokenizer, model_->facts);
   ChatTemplateOptions options;
   if (tokenizer.bos_id() >= 0) options.bos_token = tokenizer.token_bytes(tokenizer.bos_id());
   if (tokenizer.eos_id() >= 0) options.eos_token = tokenizer.token_bytes(tokenizer.eos_id());
@@ -208,6 +218,10 @@ Result<std::shared_ptr<LoadedModel>> LoadJob::finish() {
   if (failed_.load(std::memory_order_acquire)) {
     const std::lock_guard lock(failure_mutex_);
     return failure_;
+  }
+  if (model_->def == nullptr) {
+    source_.reset();
+    return std::move(model_);
   }
   const int32_t rows = model_->def->shape().vocabulary_size;
   if (model_->tokenizer->vocabulary_size() != rows) {

@@ -15,11 +15,13 @@ namespace fastserve {
 
 class LoadJob {
  public:
-  LoadJob(std::string path, const EngineOptions& options, std::shared_ptr<LimitResource> memory)
-      : path_(std::move(path)), options_(options), memory_(std::move(memory)) {}
+  LoadJob(std::string path, const LoadOptions& load_options, const EngineOptions& options,
+          std::shared_ptr<LimitResource> memory)
+      : path_(std::move(path)), load_options_(load_options), options_(options), memory_(std::move(memory)) {}
 
   // Opens the model and reads its headers: their identity, so that one already loaded can be shared. Call first.
   Result<os::File::Identity> identify();
+  const LoadOptions& load_options() const { return load_options_; }
   // Reads and checks the header, takes the memory for weights and cuts the work into chunks.
   Status prepare();
   // Takes and does one chunk. False when none is left to take, or the job has failed or was cancelled.
@@ -51,6 +53,7 @@ class LoadJob {
   void fail(Status status);
 
   std::string path_;
+  LoadOptions load_options_;
   EngineOptions options_;
   std::shared_ptr<LimitResource> memory_;
   std::unique_ptr<ModelSource> source_;

@@ -2,6 +2,7 @@
 // for it. Shared by handles and requests; freed with the last of them.
 #pragma once
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "base/os.h"
@@ -9,6 +10,7 @@
 #include "memory/budget.h"
 #include "models/model_def.h"
 #include "state/kv_cache.h"
+#include "tensor/dtype.h"
 #include "text/chat_template.h"
 #include "text/tokenizer.h"
 
@@ -23,13 +25,23 @@ struct ModelFacts {
   uint32_t tensor_count = 0, vocabulary_size = 0, context_tokens = 0, layer_count = 0;
   uint32_t embedding_size = 0, head_count = 0, kv_head_count = 0;
   bool has_chat_template = false;
+  int32_t bos_token_id = -1, eos_token_id = -1;
+  bool adds_bos = false, adds_eos = false;
+};
+
+// What a host asks of a load beyond the file. Loads of one file that ask for the same share a model.
+struct LoadOptions {
+  std::optional<DType> dtype;  // of float matrices; none: as stored
+  bool text_only = false;      // tokeniser and chat template, nothing that runs
+  bool operator==(const LoadOptions&) const = default;
 };
 
 struct LoadedModel {
   std::shared_ptr<LimitResource> memory;  // first: outlives every buffer below
   os::File::Identity identity;
+  LoadOptions load_options;
   ModelFacts facts;
-  std::unique_ptr<ModelDef> def;
+  std::unique_ptr<ModelDef> def;  // null: loaded for its text alone
   Buffer weights;
   std::unique_ptr<Tokenizer> tokenizer;
   std::unique_ptr<ChatTemplate> chat_template;

@@ -46,10 +46,11 @@ void describe_tensors(const ModelSource& source, ModelFacts& facts) {
 }
 
 // Whether this build can run the model: the family, its tensors, the tokeniser.
-Status try_out(const ModelSource& source) {
+Status try_out(const ModelSource& source, ModelFacts& facts) {
   FSV_ASSIGN(std::unique_ptr<ModelDef> def, create_model_def(source));
   FSV_TRY(check_tensors(source, *def));
   FSV_ASSIGN(std::unique_ptr<Tokenizer> tokenizer, load_tokenizer(source));
+  describe_tokenizer(*tokenizer, facts);
   return {};
 }
 
@@ -109,9 +110,18 @@ ModelFacts describe_model(const ModelSource& source) {
   return facts;
 }
 
+void describe_tokenizer(const Tokenizer& tokenizer, ModelFacts& facts) {
+  facts.bos_token_id = tokenizer.bos_id();
+  facts.eos_token_id = tokenizer.eos_id();
+  std::vector<int32_t> added;  // around an empty text
+  if (!tokenizer.encode("", {.add_bos_eos = true}, added).ok() || added.empty()) return;
+  facts.adds_bos = added.front() == facts.bos_token_id;
+  facts.adds_eos = added.back() == facts.eos_token_id && (!facts.adds_bos || added.size() > 1);
+}
+
 ModelFacts try_model(const ModelSource& source) {
   ModelFacts facts = describe_model(source);
-  const Status status = try_out(source);
+  const Status status = try_out(source, facts);
   facts.runnable = status.ok();
   if (!status.ok()) facts.refusal = status.message();
   return facts;

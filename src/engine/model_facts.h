@@ -9,7 +9,9 @@ namespace fastserve {
 
 // From metadata and the tensor table; `runnable` and `refusal` are left open.
 ModelFacts describe_model(const ModelSource& source);
-// The same, and whether this build can run the model: `refusal` says why not. Never fails for content.
+// Adds what the tokeniser knows of its first and last tokens.
+void describe_tokenizer(const Tokenizer& tokenizer, ModelFacts& facts);
+// describe_model, and whether this build can run the model: `refusal` says why not. Never fails for content.
 ModelFacts try_model(const ModelSource& source);
 // Metadata and tensors as one JSON object.
 std::string describe_model_json(const ModelSource& source);

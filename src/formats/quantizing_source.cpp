@@ -24,7 +24,8 @@ uint32_t target_of(const TensorInfo& tensor, DType wanted) {
   if (!is_float(tensor.type) || tensor.dimension_count < 2 || !ends_with(tensor.name, ".weight")) return tensor.type;
   if (ends_with(tensor.name, "ffn_gate_inp.weight") || tensor.name == "position_embd.weight") return tensor.type;
   const bool outer = tensor.name == "token_embd.weight" || tensor.name == "output.weight";
-  const DType type = outer && wanted == DType::kQ4_0 ? DType::kQ8_0 : wanted;
+  const bool below_8_bits = !is_float(static_cast<uint32_t>(wanted)) && wanted != DType::kQ8_0;
+  const DType type = outer && below_8_bits ? DType::kQ8_0 : wanted;
   const auto traits = dtype_traits(static_cast<uint32_t>(type));
   return tensor.dimensions[0] % traits->block_elements == 0 ? static_cast<uint32_t>(type) : tensor.type;
 }

@@ -58,7 +58,8 @@ class UsageTest(unittest.TestCase):
         for arguments in ([], ["dance"], ["run"], ["run", "--model", "m"], ["inspect"], ["bench", "--model"],
                           ["run", "--model", "m", "--prompt", "p", "--max-tokens", "many"],
                           ["run", "--model", "m", "--prompt", "p", "--kernels", "quick"],
-                          ["bench", "--model", "m", "--streams", "0"], ["inspect", "--model", "m", "--machine"]):
+                          ["bench", "--model", "m", "--streams", "0"],
+                          ["run", "--model", "m", "--prompt", "p", "--load-dtype", "q4_k"], ["inspect", "--model", "m", "--machine"]):
             self.check_failure(fastserve(*arguments), 2)
 
     def test_missing_file_is_3(self):

@@ -29,7 +29,7 @@ def main():
     folder = pathlib.Path(__file__).parent / "quantize"
     folder.mkdir(exist_ok=True)
     floats = blocks.reshape(-1)
-    for name in ["F32", "F16", "BF16", "Q8_0", "Q4_0"]:
+    for name in ["F32", "F16", "BF16", "Q8_0", "Q4_0", "Q4_1", "Q5_0", "Q5_1"]:
         type_ = gguf.GGMLQuantizationType[name]
         data = gguf.quantize(floats, type_).tobytes()
         header = struct.pack("<III", int(type_), floats.size, len(data))

@@ -70,6 +70,7 @@ struct GenerateSettings : fsv_generate_config {
 };
 
 using EditEngine = std::function<void(fsv_engine_config&)>;
+using EditLoad = std::function<void(fsv_load_config&)>;
 using EditGenerate = std::function<void(GenerateSettings&)>;
 
 inline fsv_engine_config engine_config(const EditEngine& edit = nullptr) {
@@ -91,7 +92,9 @@ class Host {
     is_pumped_ = config.mode == FSV_MODE_PUMPED;
     EXPECT_EQ(fsv_engine_create(&config, &engine_, &error_), FSV_OK) << error_.message;
   }
-  Host(const std::string& path, const EditEngine& edit = nullptr) : Host(edit) { model_ = load(path); }
+  Host(const std::string& path, const EditEngine& edit = nullptr, const EditLoad& edit_load = nullptr) : Host(edit) {
+    model_ = load(path, edit_load);
+  }
   ~Host() {
     for (fsv_model* model : loaded_) (void)fsv_model_release(model, nullptr);
     if (engine_ != nullptr) {
@@ -106,11 +109,12 @@ class Host {
   void forget_engine() { engine_ = nullptr; }
   void forget_models() { loaded_.clear(); }
 
-  fsv_status begin_load(const std::string& path, fsv_ticket* ticket, fsv_error* error) {
+  fsv_status begin_load(const std::string& path, fsv_ticket* ticket, fsv_error* error, const EditLoad& edit = nullptr) {
     fsv_load_config config;
     fsv_load_config_init(&config);
     config.path = path.c_str();
     config.path_size = path.size();
+    if (edit) edit(config);
     return fsv_model_load(engine_, &config, ticket, error);
   }
   // The status of a load that ran to its end.
@@ -124,10 +128,10 @@ class Host {
     }
     return fsv_ticket_take_model(engine_, ticket, model, error);
   }
-  fsv_model* load(const std::string& path) {
+  fsv_model* load(const std::string& path, const EditLoad& edit = nullptr) {
     fsv_ticket ticket = 0;
     fsv_model* model = nullptr;
-    EXPECT_EQ(begin_load(path, &ticket, &error_), FSV_OK) << error_.message;
+    EXPECT_EQ(begin_load(path, &ticket, &error_, edit), FSV_OK) << error_.message;
     EXPECT_EQ(finish_load(ticket, &model, &error_), FSV_OK) << error_.message;
     if (model != nullptr) loaded_.push_back(model);
     return model;

@@ -37,7 +37,8 @@ TEST_P(Quantize, EqualsGgufPackageByteForByte) {
   EXPECT_EQ(bytes.back(), 0xee);
 }
 
-INSTANTIATE_TEST_SUITE_P(AllTypes, Quantize, testing::Values("F32", "F16", "BF16", "Q8_0", "Q4_0"),
+INSTANTIATE_TEST_SUITE_P(AllTypes, Quantize,
+                         testing::Values("F32", "F16", "BF16", "Q8_0", "Q4_0", "Q4_1", "Q5_0", "Q5_1"),
                          [](const auto& instance) { return std::string(instance.param); });
 
 TEST(QuantizeValues, NotFiniteIsHarmless) {
@@ -48,7 +49,9 @@ TEST(QuantizeValues, NotFiniteIsHarmless) {
       floats[place] = odd;
       uint8_t bytes[34];
       quantize_row(DType::kQ8_0, floats.data(), bytes, 32);
-      quantize_row(DType::kQ4_0, floats.data(), bytes, 32);
+      for (DType type : {DType::kQ4_0, DType::kQ4_1, DType::kQ5_0, DType::kQ5_1}) {
+        quantize_row(type, floats.data(), bytes, 32);
+      }
     }
   }
 }

@@ -1,7 +1,9 @@
 // RAII over the C ABI: every handle taken here is released here.
 #include "engine_session.h"
 
+#include <algorithm>
 #include <chrono>
+#include <iterator>
 
 #include "progress_bar.h"
 #include "terminal.h"
@@ -39,7 +41,16 @@ std::vector<int32_t> filled_ids(const Fill& fill) {
   return ids;
 }
 
+constexpr const char* kLoadDtypes[] = {"stored", "f32",  "f16",  "bf16", "q8_0",
+                                       "q4_0",   "q4_1", "q5_0", "q5_1"};  // by FSV_DTYPE_*
+
+uint32_t load_dtype_number(std::string_view name) {
+  return static_cast<uint32_t>(std::find(std::begin(kLoadDtypes), std::end(kLoadDtypes), name) - kLoadDtypes);
+}
+
 }  // namespace
+
+std::vector<std::string> load_dtype_names() { return {std::begin(kLoadDtypes), std::end(kLoadDtypes)}; }
 
 EngineSession::EngineSession(const EngineOptions& options) : events_(kEventsPerPoll) {
   const auto start = std::chrono::steady_clock::now();
@@ -71,6 +82,8 @@ void EngineSession::load(const EngineOptions& options) {
   fsv_load_config_init(&config);
   config.path = options.model.data();
   config.path_size = options.model.size();
+  config.load_dtype = load_dtype_number(options.load_dtype);
+  if (options.text_only) config.flags |= FSV_LOAD_TEXT_ONLY;
   fsv_error error;
   fsv_ticket ticket = 0;
   check(fsv_model_load(engine_, &config, &ticket, &error), error);
@@ -100,14 +113,6 @@ std::vector<int32_t> EngineSession::chat_tokenize(std::span<const fsv_chat_messa
     return fsv_chat_tokenize(model_, messages.data(), messages.size(), FSV_CHAT_ADD_GENERATION_PROMPT, ids, capacity,
                              count, error);
   });
-}
-
-std::vector<int32_t> EngineSession::begin_token() const {
-  // Told apart by what the flag puts in front of a text that has tokens of its own: an EOS could follow it too.
-  const std::vector<int32_t> bare = tokenize("a", 0);
-  const std::vector<int32_t> marked = tokenize("a", FSV_TOKENIZE_ADD_BOS);
-  const bool has_begin = marked.size() > bare.size() && !bare.empty() && marked.front() != bare.front();
-  return has_begin ? std::vector<int32_t>{marked.front()} : std::vector<int32_t>{};
 }
 
 std::span<const fsv_event> EngineSession::wait_events() {

@@ -19,10 +19,15 @@ struct EngineOptions {
   uint32_t threads = 0;  // 0: as many as the process may use
   std::string kernels = "fast";
   std::string kv = "f16";
+  std::string load_dtype = "stored";
+  bool text_only = false;
   uint32_t context = 0;        // 0: the library's default
   uint32_t max_sequences = 0;  // 0: the library's default
   uint64_t memory_budget = 0;  // bytes, 0: none
 };
+
+// What --load-dtype takes.
+std::vector<std::string> load_dtype_names();
 
 class EngineSession {
  public:
@@ -39,7 +44,9 @@ class EngineSession {
   std::vector<int32_t> tokenize(std::string_view text, uint32_t flags) const;
   std::vector<int32_t> chat_tokenize(std::span<const fsv_chat_message> messages) const;
   // The token that the model puts before every text, or none.
-  std::vector<int32_t> begin_token() const;
+  std::vector<int32_t> begin_token() const {
+    return info_.adds_bos != 0 ? std::vector<int32_t>{info_.bos_token_id} : std::vector<int32_t>{};
+  }
 
   // Waits for events at most about 50 ms and takes those that are there: perhaps none. Valid until the next call.
   std::span<const fsv_event> wait_events();

@@ -56,6 +56,11 @@ void add_engine_options(CLI::App& command, EngineOptions& options) {
   command.add_option("--kv", options.kv, "type of the KV cache")
       ->check(CLI::IsMember({"f16", "f32", "bf16", "q8"}))
       ->capture_default_str();
+  command
+      .add_option("--load-dtype", options.load_dtype,
+                  "type that float matrices get while they are read; quantised ones stay")
+      ->check(CLI::IsMember(load_dtype_names()))
+      ->capture_default_str();
   command.add_option("--memory-budget", options.memory_budget, "bytes for weights, KV and activations; 0: no limit");
 }
 

@@ -64,8 +64,7 @@ int tokenize_lines(const TokenizeOptions& options) {
 
 void add_tokenize(CLI::App& program, Invocation& invocation) {
   auto options = std::make_shared<TokenizeOptions>();
-  options->engine.max_sequences = 1;
-  options->engine.context = 64;  // nothing is computed: as small a KV cache as may be
+  options->engine.text_only = true;  // nothing is computed: weights need not be read
   options->engine.threads = 1;
   CLI::App* command = program.add_subcommand("tokenize", "token ids of each line of a text, without BOS");
   command->add_option("--model", options->engine.model, "model file (GGUF)")->required();
