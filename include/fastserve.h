@@ -128,7 +128,9 @@ typedef struct fsv_device_info {
 } fsv_device_info;
 
 FSV_API void fsv_device_info_init(fsv_device_info* info);
-/* Number of devices of a kind (FSV_DEVICE_*) usable by this build on this machine. 0 is not an error. */
+/* Number of devices of a kind (FSV_DEVICE_*) on this machine. 0 is not an error. CUDA devices are found by
+ * libfastserve_cuda, which is looked for beside this library and nowhere else; without it, or without a driver, there
+ * are none. Asking for them loads it, and the driver. */
 FSV_API fsv_status fsv_device_count(uint32_t kind, uint32_t* count, fsv_error* error);
 FSV_API fsv_status fsv_device_get_info(uint32_t kind, uint32_t index, fsv_device_info* info, fsv_error* error);
 

@@ -1,6 +1,7 @@
 // Engine: create, retain, release, shutdown, step, pause; memory and metrics.
 #include "api/handles.h"
 #include "api/shim.h"
+#include "backend/device_library.h"
 
 namespace {
 
@@ -25,7 +26,16 @@ Status check_range(const char* name, uint64_t value, uint64_t maximum) {
 
 Status check_device(const fsv_engine_config& config) {
   if (config.device_kind == FSV_DEVICE_CUDA) {
-    return {StatusCode::kNotFound, "no CUDA device: this build or this machine has none"};
+    FSV_ASSIGN(const std::shared_ptr<DeviceLibrary> library, DeviceLibrary::cuda());
+    int32_t count = 0;
+    if (library != nullptr) {
+      FSV_ASSIGN(count, library->count_devices());
+    }
+    if (config.device_index >= static_cast<uint32_t>(count)) {
+      return {StatusCode::kNotFound,
+              format("there is no CUDA device ", config.device_index, "; this machine has ", count)};
+    }
+    return {StatusCode::kUnsupported, "engines of this version compute on the CPU alone"};
   }
   if (config.device_kind != FSV_DEVICE_CPU) return invalid(format("config.device_kind is ", config.device_kind));
   if (config.device_index != 0) {

@@ -1,6 +1,7 @@
 // Devices and the machine.
 #include "api/shim.h"
 #include "backend/ceilings.h"
+#include "backend/device_library.h"
 #include "base/os.h"
 #include "kernels/kernel_api.h"
 
@@ -32,7 +33,30 @@ Status check_kind(uint32_t kind) {
   return invalid(format("there is no device kind ", kind));
 }
 
-uint32_t device_count(uint32_t kind) { return kind == FSV_DEVICE_CPU ? 1 : 0; }
+void describe_cpu(fsv_device_info& info) {
+  copy_text(info.name, os::cpu_name());
+  info.memory_bytes = os::physical_memory_bytes();
+  info.memory_available_bytes = os::available_memory_bytes();
+}
+
+Result<uint32_t> count_cuda() {
+  FSV_ASSIGN(const std::shared_ptr<DeviceLibrary> library, DeviceLibrary::cuda());
+  if (library == nullptr) return uint32_t{0};
+  FSV_ASSIGN(const int32_t count, library->count_devices());
+  return static_cast<uint32_t>(count);
+}
+
+Status describe_cuda(uint32_t index, fsv_device_info& info) {
+  FSV_ASSIGN(const std::shared_ptr<DeviceLibrary> library, DeviceLibrary::cuda());
+  if (library == nullptr) return {};
+  FSV_ASSIGN(const kernels::DeviceFacts facts, library->describe_device(static_cast<int32_t>(index)));
+  copy_text(info.name, facts.name);
+  info.memory_bytes = facts.memory_bytes;
+  info.memory_available_bytes = facts.memory_available_bytes;
+  return {};
+}
+
+Result<uint32_t> device_count(uint32_t kind) { return kind == FSV_DEVICE_CPU ? Result<uint32_t>(1) : count_cuda(); }
 
 }  // namespace
 
@@ -46,7 +70,7 @@ fsv_status fsv_device_count(uint32_t kind, uint32_t* count, fsv_error* error) {
   return shim(error, [&]() -> Status {
     if (count == nullptr) return invalid("count is NULL");
     FSV_TRY(check_kind(kind));
-    *count = device_count(kind);
+    FSV_ASSIGN(*count, device_count(kind));
     return {};
   });
 }
@@ -54,16 +78,16 @@ fsv_status fsv_device_count(uint32_t kind, uint32_t* count, fsv_error* error) {
 fsv_status fsv_device_get_info(uint32_t kind, uint32_t index, fsv_device_info* info, fsv_error* error) {
   return shim(error, [&]() -> Status {
     FSV_TRY(check_kind(kind));
-    if (index >= device_count(kind)) {
+    FSV_ASSIGN(const uint32_t count, device_count(kind));
+    if (index >= count) {
       return {StatusCode::kNotFound,
               format("there is no ", kind == FSV_DEVICE_CPU ? "CPU" : "CUDA", " device ", index)};
     }
     fsv_device_info filled{};
     filled.kind = kind;
     filled.index = index;
-    copy_text(filled.name, os::cpu_name());
-    filled.memory_bytes = os::physical_memory_bytes();
-    filled.memory_available_bytes = os::available_memory_bytes();
+    if (kind == FSV_DEVICE_CPU) describe_cpu(filled);
+    if (kind == FSV_DEVICE_CUDA) FSV_TRY(describe_cuda(index, filled));
     return fill_info(info, filled, "info");
   });
 }

@@ -35,6 +35,17 @@ class File {
 Result<std::unique_ptr<File>> open_file(std::string_view path);
 bool is_directory(std::string_view path);
 
+// A shared library loaded into the process; unloaded by the destructor.
+class SharedLibrary {
+ public:
+  virtual ~SharedLibrary() = default;
+  virtual void* find(const char* symbol) const noexcept = 0;  // null where it has none of that name
+};
+// kNotFound only where there is no such file. Its own dependencies are looked for as the system does.
+Result<std::unique_ptr<SharedLibrary>> open_shared_library(const std::string& path);
+// The folder of the module (library or program) that this code is part of; "." where the system does not say.
+std::string own_folder();
+
 // CPUs this process may use by affinity mask and cgroup quota, at least 1; and the machine's.
 uint32_t usable_cpu_count();
 uint32_t logical_cpu_count();

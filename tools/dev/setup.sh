@@ -95,6 +95,24 @@ fetch_mimalloc() {
   rm -rf "$work"
 }
 
+# A CUDA toolkit from Python packages, enough to compile kernels: $NVCC names its compiler. A toolkit on the PATH serves
+# as well.
+CUDA_PACKAGES=(nvidia-cuda-nvcc nvidia-cuda-crt nvidia-nvvm nvidia-cuda-runtime nvidia-cuda-cccl)
+CUDA_VERSION=13.0
+need_cuda() {
+  local folder=$DEPS_DIR/cuda
+  NVCC=$(command -v nvcc || true)
+  [ -z "$NVCC" ] || return 0
+  NVCC=$folder/nvidia/cu13/bin/nvcc
+  [ -x "$NVCC" ] && return 0
+  [ "$(uname -sm)" = "Linux x86_64" ] || return 1
+  say "fetching the CUDA $CUDA_VERSION compiler (${CUDA_PACKAGES[*]})"
+  rm -rf "$folder.partial"
+  pip_install --target "$folder.partial" "${CUDA_PACKAGES[@]/%/==${CUDA_VERSION}.*}" || return 1
+  rm -rf "$folder"
+  mv "$folder.partial" "$folder"
+}
+
 dev_setup() {
   mkdir -p "$BUILD_DIR" "$DEPS_DIR"
   need_packages build test lint

@@ -9,19 +9,25 @@ run_ctest() {
 }
 
 dev_test() {
-  local all=${1:-}
+  local all=${1:-} cuda=()
   [ -z "$all" ] || [ "$all" = --all ] || fail "usage: ./dev test [--all]"
   mkdir -p "$BUILD_DIR" "$DEPS_DIR"
   need_packages build test
   need_mimalloc
   dev_models
-  configure release -DFASTSERVE_BUILD_TESTS=ON
+  # One architecture: that the device code compiles is what a test can show without a device.
+  if need_cuda; then
+    cuda=("-DFASTSERVE_NVCC=$NVCC" -DFASTSERVE_CUDA_ARCHITECTURES=90)
+  else
+    say "no CUDA toolkit: libfastserve_cuda.so is not built"
+  fi
+  configure release -DFASTSERVE_BUILD_TESTS=ON "${cuda[@]}"
   build_preset release
   if [ -n "$all" ]; then
     test_all_extras
-    run_ctest release 'fast|model|slow|fault'
+    run_ctest release 'fast|model|gpu|slow|fault'
   else
-    run_ctest release '^(fast|model)$'
+    run_ctest release '^(fast|model|gpu)$'
   fi
 }
 

@@ -1,0 +1,34 @@
+// The table that the engine asks for.
+#include "kernels/cuda/device.cuh"
+
+namespace fastserve::kernels {
+namespace {
+
+constexpr DeviceApi kTable = {
+    kDeviceApiVersion,
+    sizeof(DeviceApi),
+    count_devices,
+    describe_device,
+    open_device,
+    close_device,
+    allocate,
+    release,
+    allocate_host,
+    release_host,
+    open_queue,
+    close_queue,
+    copy_to_device,
+    copy_to_host,
+    copy_on_device,
+    fill,
+    wait,
+};
+
+}  // namespace
+}  // namespace fastserve::kernels
+
+extern "C" __attribute__((visibility("default"))) const fastserve::kernels::DeviceApi* fsv_cuda_device_api(
+    uint32_t version) {
+  using namespace fastserve::kernels;  // NOLINT(google-build-using-namespace)
+  return version == kDeviceApiVersion ? &kTable : nullptr;
+}

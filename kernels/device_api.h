@@ -1,0 +1,76 @@
+// The boundary to a device library (libfastserve_cuda.so): one versioned table of C functions. No STL type, exception
+// or ownership crosses it, so that the two libraries may be built by different compilers.
+//
+// Every function may be called from any thread; calls on one queue must not overlap. Functions that can fail return a
+// DeviceResult and write a sentence to `message`.
+#pragma once
+#include <cstddef>
+#include <cstdint>
+
+namespace fastserve::kernels {
+
+constexpr uint32_t kDeviceApiVersion = 1;
+
+enum class DeviceResult : int32_t {
+  kOk = 0,
+  kOutOfMemory = 1,
+  kNotFound = 2,  // no such device
+  kLost = 3,      // the device or its driver failed: nothing on it can be used any more
+  kInvalid = 4,
+};
+
+struct DeviceMessage {
+  char text[256];
+};
+
+struct DeviceFacts {
+  char name[128];
+  uint64_t memory_bytes, memory_available_bytes;
+  uint64_t bandwidth_bytes_per_second;  // of its memory, by its clock and bus; 0 unknown
+  uint32_t l2_bytes;
+  int32_t multiprocessor_count;
+  int32_t architecture;             // 10 * major + minor: 90 is sm_90
+  int32_t shares_memory_with_host;  // integrated: its memory is the host's
+};
+
+struct DeviceContext;  // a device in use
+struct DeviceQueue;    // work in order
+
+struct DeviceApi {
+  uint32_t version;
+  uint32_t struct_size;
+
+  // No driver or no device is a count of 0, not an error.
+  DeviceResult (*count_devices)(int32_t* count, DeviceMessage* message);
+  DeviceResult (*describe_device)(int32_t index, DeviceFacts* facts, DeviceMessage* message);
+
+  DeviceResult (*open_device)(int32_t index, DeviceContext** context, DeviceMessage* message);
+  void (*close_device)(DeviceContext* context);
+
+  // Plain allocations of the driver, at multiples of 256 bytes; the engine's pools cut them up.
+  DeviceResult (*allocate)(DeviceContext* context, size_t size_bytes, void** address, DeviceMessage* message);
+  void (*release)(DeviceContext* context, void* address);
+  // Page-locked host memory: copies from and to it run beside computation.
+  DeviceResult (*allocate_host)(DeviceContext* context, size_t size_bytes, void** address, DeviceMessage* message);
+  void (*release_host)(DeviceContext* context, void* address);
+
+  DeviceResult (*open_queue)(DeviceContext* context, DeviceQueue** queue, DeviceMessage* message);
+  void (*close_queue)(DeviceQueue* queue);
+  // Copies return before they are done; memory that is not page-locked is read before the return.
+  DeviceResult (*copy_to_device)(DeviceQueue* queue, void* target, const void* source, size_t size_bytes,
+                                 DeviceMessage* message);
+  DeviceResult (*copy_to_host)(DeviceQueue* queue, void* target, const void* source, size_t size_bytes,
+                               DeviceMessage* message);
+  DeviceResult (*copy_on_device)(DeviceQueue* queue, void* target, const void* source, size_t size_bytes,
+                                 DeviceMessage* message);
+  DeviceResult (*fill)(DeviceQueue* queue, void* target, uint8_t value, size_t size_bytes, DeviceMessage* message);
+  // Waits until everything in the queue is done; reports what failed in it since the last wait.
+  DeviceResult (*wait)(DeviceQueue* queue, DeviceMessage* message);
+};
+
+// The one symbol that a device library exports under this type and the name kDeviceApiEntry: its table, or null where
+// it does not speak `version`.
+using DeviceApiEntry = const DeviceApi* (*)(uint32_t version);
+constexpr const char* kDeviceApiEntryName = "fsv_cuda_device_api";
+
+}  // namespace fastserve::kernels
