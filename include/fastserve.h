@@ -439,6 +439,8 @@ typedef struct fsv_sampling {
   size_t logit_bias_count; /* at most 4096 */
   const uint32_t* stages;  /* FSV_STAGE_* in the order wanted, each at most once; NULL: the default order */
   size_t stage_count;
+  uint32_t stream; /* streams of one seed are independent: choice i of a request draws from stream + i */
+  uint32_t reserved;
 } fsv_sampling;
 
 FSV_API void fsv_sampling_init(fsv_sampling* sampling);
@@ -455,7 +457,7 @@ typedef struct fsv_generate_config {
   uint32_t ignore_eos;      /* 1: end-of-generation tokens are drawn but do not end the request */
   uint32_t logprob_count;   /* alternatives reported with each token, at most 20 */
   uint32_t report_logprobs; /* 1: each token's own log-probability (natural log, of the raw logits) */
-  uint32_t reserved;
+  uint32_t choice_count;    /* answers wanted; default 1, at most FSV_CHOICES_MAX and the engine's max_sequences */
   const fsv_string* stop_strings; /* end when the text holds one; it and what follows are not emitted */
   size_t stop_string_count;       /* at most 16 of at most 256 bytes */
   const int32_t* stop_token_ids;
@@ -464,9 +466,18 @@ typedef struct fsv_generate_config {
   uint64_t user_data;           /* comes back in every event */
 } fsv_generate_config;
 
+#define FSV_CHOICES_MAX 64
+
 FSV_API void fsv_generate_config_init(fsv_generate_config* config);
 /* Queues a generation. Refusals: CONTEXT_TOO_LONG, QUEUE_FULL, SHUTDOWN, an empty prompt or an id outside the
- * vocabulary INVALID_ARGUMENT. Events: TOKENS ..., then one FINISHED. */
+ * vocabulary INVALID_ARGUMENT, more KV than the pool has BUDGET_TOO_SMALL. Events: TOKENS ..., then one FINISHED.
+ *
+ * With choice_count n > 1 the prompt is computed once and its keys and values are shared; then n answers go their own
+ * ways, each with a random stream, penalties and stop rules of its own. Choice i gives the same tokens as a request of
+ * its own with sampling.stream + i, whatever runs beside it. Every event names its choice. When an answer ends, a
+ * CHOICE_FINISHED event has its reason and counts; FINISHED follows the last of them (LENGTH if one ended so, else
+ * STOP; generated_token_count is the sum). A cancel and an error end all answers of the request. The n sequences
+ * are admitted together and count against max_sequences. */
 FSV_API fsv_status fsv_submit_generate(fsv_engine* engine, fsv_model* model, const fsv_generate_config* config,
                                        fsv_request* request, fsv_error* error);
 
@@ -532,11 +543,12 @@ FSV_API fsv_status fsv_request_get_info(fsv_engine* engine, fsv_request request,
  * ------------------------------------------------------------------------------------------------------- */
 
 enum {
-  FSV_EVENT_TOKENS = 1,        /* new tokens and the text that they complete */
-  FSV_EVENT_SCORE = 2,         /* token_ids and logprobs of a part of a scored prompt */
-  FSV_EVENT_FINISHED = 3,      /* the last event of a request: finish_reason, status, message, counts, times */
-  FSV_EVENT_LOAD_PROGRESS = 4, /* bytes_done of bytes_total; at most one pending for each ticket */
-  FSV_EVENT_LOAD_FINISHED = 5  /* status FSV_OK: take the model; else message says why */
+  FSV_EVENT_TOKENS = 1,         /* new tokens and the text that they complete */
+  FSV_EVENT_SCORE = 2,          /* token_ids and logprobs of a part of a scored prompt */
+  FSV_EVENT_FINISHED = 3,       /* the last event of a request: finish_reason, status, message, counts, times */
+  FSV_EVENT_LOAD_PROGRESS = 4,  /* bytes_done of bytes_total; at most one pending for each ticket */
+  FSV_EVENT_LOAD_FINISHED = 5,  /* status FSV_OK: take the model; else message says why */
+  FSV_EVENT_CHOICE_FINISHED = 6 /* one of several choices has ended: finish_reason, its generated_token_count */
 };
 
 typedef struct fsv_logprob {
@@ -569,6 +581,9 @@ typedef struct fsv_event {
   uint64_t total_us;                /* submit to end */
   const float* logits;              /* of a full score: raw logits, logit_row_count x vocabulary_size */
   size_t logit_row_count;           /* token_count, less one where the event holds the prompt's first token */
+  uint32_t choice;                  /* of TOKENS and CHOICE_FINISHED: which of choice_count answers */
+  uint32_t reserved;
+  double cumulative_logprob; /* of an answer that has ended: sum of its tokens' log-probabilities, if reported */
 } fsv_event;
 
 /* Takes pending events, oldest first for each request, round-robin among requests. `event_size` is the caller's

@@ -9,6 +9,7 @@ using namespace fastserve::api;  // NOLINT(google-build-using-namespace)
 
 static_assert(static_cast<uint32_t>(EventType::kScore) == FSV_EVENT_SCORE);
 static_assert(static_cast<uint32_t>(EventType::kLoadFinished) == FSV_EVENT_LOAD_FINISHED);
+static_assert(static_cast<uint32_t>(EventType::kChoiceFinished) == FSV_EVENT_CHOICE_FINISHED);
 static_assert(sizeof(fsv_logprob) == sizeof(TokenLogprob) &&
               offsetof(fsv_logprob, logprob) == offsetof(TokenLogprob, logprob));
 
@@ -54,6 +55,8 @@ void deliver(void* context, size_t index, const EngineEvent& source) {
   event.queue_us = source.queue_us;
   event.first_token_us = source.first_token_us;
   event.total_us = source.total_us;
+  event.choice = source.choice;
+  event.cumulative_logprob = source.cumulative_logprob;
   const auto& target = *static_cast<Target*>(context);
   std::memcpy(target.events + index * target.event_size, &event, std::min(target.event_size, sizeof(event)));
 }

@@ -64,6 +64,10 @@ Result<RequestParameters> generate_parameters(const LoadedModel& model, const fs
   if (config.logprob_count > kLogprobsMax) {
     return invalid(format("config.logprob_count is ", config.logprob_count, ", at most ", kLogprobsMax));
   }
+  if (config.choice_count == 0 || config.choice_count > FSV_CHOICES_MAX) {
+    return invalid(format("config.choice_count is ", config.choice_count, ", 1 to ", FSV_CHOICES_MAX, " are possible"));
+  }
+  parameters.choice_count = config.choice_count;
   parameters.max_tokens = std::min<uint32_t>(config.max_tokens, INT32_MAX);
   parameters.min_tokens = std::min<uint32_t>(config.min_tokens, INT32_MAX);
   parameters.ignore_eos = config.ignore_eos != 0;
@@ -82,4 +86,5 @@ extern "C" void fsv_generate_config_init(fsv_generate_config* config) {
   if (config == nullptr) return;
   config->flags = FSV_TOKENIZE_ADD_BOS;
   config->max_tokens = 256;
+  config->choice_count = 1;
 }

@@ -76,6 +76,7 @@ void copy_numbers(const fsv_sampling& given, SamplingParameters& parameters) {
   parameters.top_p = given.top_p;
   parameters.min_p = given.min_p;
   parameters.seed = given.seed;
+  parameters.stream = given.stream;
   parameters.typical_p = given.typical_p;
   parameters.top_n_sigma = given.top_n_sigma;
   parameters.xtc_probability = given.xtc_probability;

@@ -51,12 +51,12 @@ Status Engine::start() {
   for (auto* list : {&running_, &plan_running_}) list->reserve(options_.max_sequences);
   waiting_views_.reserve(requests);
   running_views_.reserve(options_.max_sequences);
-  plan_.entries.reserve(requests);
+  plan_.entries.reserve(requests + options_.max_sequences);
   delivered_.reserve(requests + kTicketsMax);
   delivered_tickets_.reserve(kTicketsMax);
   retired_.reserve(requests);
   batch_.reserve(static_cast<int32_t>(options_.max_batch_tokens), static_cast<int32_t>(options_.max_sequences));
-  runner_.reserve(static_cast<int32_t>(options_.max_batch_tokens));
+  runner_.reserve(static_cast<int32_t>(options_.max_batch_tokens + options_.max_sequences));
   scratch_.resize(executor_->width());
   drawn_.resize(kLogitChunkMax);
   for (Drawn& drawn : drawn_) drawn.top.reserve(32);

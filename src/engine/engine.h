@@ -22,7 +22,14 @@
 
 namespace fastserve {
 
-enum class EventType : uint32_t { kTokens = 1, kScore = 2, kFinished = 3, kLoadProgress = 4, kLoadFinished = 5 };
+enum class EventType : uint32_t {
+  kTokens = 1,
+  kScore = 2,
+  kFinished = 3,
+  kLoadProgress = 4,
+  kLoadFinished = 5,
+  kChoiceFinished = 6
+};
 
 // One event as the host sees it; pointers stay valid until the next poll.
 struct EngineEvent {
@@ -32,6 +39,7 @@ struct EngineEvent {
   const OutputBuffer* output = nullptr;
   uint32_t top_logprob_count = 0;
   uint32_t choice = 0;
+  double cumulative_logprob = 0;
   const Status* status = nullptr;  // null: ok
   FinishReason finish_reason = FinishReason::kNone;
   uint32_t prompt_count = 0, generated_count = 0, cached_count = 0;
@@ -139,6 +147,8 @@ class Engine : private Admission {
   void collect_cancelled();
   // Releases what a sequence holds and flushes its text. mutex_ held.
   Status end_sequence(Sequence& sequence, FinishReason reason);
+  // One sequence ends, and with the last one its request. mutex_ held.
+  void finish_sequence(Sequence& sequence, FinishReason reason);
   // Ends a request with all its sequences: frees their blocks, flushes their text, makes FINISHED pending. mutex_ held.
   void finish_request(Request& request, FinishReason reason, Status status);
   void mark_ready(Request& request);
@@ -146,7 +156,9 @@ class Engine : private Admission {
   bool has_room(const Sequence& sequence) const {
     return sequence.pending.token_ids.size() < options_.max_pending_events;
   }
-  bool can_compute(const Sequence& sequence) const { return sequence.pending_tokens() > 0 && has_room(sequence); }
+  bool can_compute(const Sequence& sequence) const {
+    return sequence.pending_tokens() > 0 && !sequence.waits_for_prompt && has_room(sequence);
+  }
   RequestState state_of(const Request& request) const;
   Sequence& planned_sequence(const PlanEntry& entry) {
     return entry.from_waiting ? plan_waiting_[entry.index]->first() : *plan_running_[entry.index];
@@ -169,6 +181,9 @@ class Engine : private Admission {
   void report_progress(uint64_t ticket);
 
   bool deliver_request(Request& request, size_t capacity, size_t& count, Deliver deliver, void* context);
+  // Appends a sequence's output and end to the poll; false when the poll is full before that is done.
+  bool deliver_sequence(Sequence& sequence, EngineEvent event, size_t capacity, size_t& count, Deliver deliver,
+                        void* context);
   void deliver_ticket(Ticket& ticket, size_t& count, Deliver deliver, void* context);
   void recycle_delivered();
   bool is_idle() const { return requests_alive_ == 0; }  // mutex_ held

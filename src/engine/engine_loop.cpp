@@ -2,6 +2,7 @@
 #include <algorithm>
 
 #include "base/format.h"
+#include "engine/choices.h"
 #include "engine/engine.h"
 #include "engine/generation.h"
 
@@ -148,11 +149,9 @@ void Engine::build_views(LoadedModel* model) {
 bool Engine::try_admit(size_t waiting_index) {
   Request& request = *plan_waiting_[waiting_index];
   if (running_.size() + request.sequences.size() > options_.max_sequences) return false;
-  LoadedModel& model = *request.model;
   bool admitted = false;
   const Status status = guarded([&] {
-    admitted =
-        model.kv.admit(request.first().kv, request.kv_tokens_max(), static_cast<int32_t>(options_.max_batch_tokens));
+    admitted = admit_sequences(request, static_cast<int32_t>(options_.max_batch_tokens));
     return Status();
   });
   if (!status.ok()) {
@@ -218,8 +217,10 @@ void Engine::commit_computed() {
     metrics_.prefill_tokens += static_cast<uint64_t>(entry.row_count - (has_decoded ? 1 : 0));
     metrics_.decode_tokens += has_decoded ? 1 : 0;
     if (sequence.generated == 0) request.prefilled_count = static_cast<uint32_t>(sequence.computed);
+    if (sequence.generated == 0 && sequence.pending_tokens() == 0) share_prompt(request);
     request.model->kv.drop_outside_window(sequence.kv, sequence.computed);
   }
+  runner_.begin_head();
 }
 
 void Engine::end_step() {
@@ -264,6 +265,18 @@ Status Engine::end_sequence(Sequence& sequence, FinishReason reason) {
     if (request.parameters.kind == RequestKind::kGenerate) flush_text(sequence);
     return Status();
   });
+}
+
+void Engine::finish_sequence(Sequence& sequence, FinishReason reason) {
+  Request& request = *sequence.request;
+  Status status = end_sequence(sequence, reason);
+  const bool is_last = std::all_of(request.sequences.begin(), request.sequences.end(),
+                                   [](const Sequence& other) { return other.is_finished(); });
+  if (is_last || !status.ok()) {
+    finish_request(request, finish_reason_of(request), std::move(status));
+  } else {
+    mark_ready(request);
+  }
 }
 
 void Engine::finish_request(Request& request, FinishReason reason, Status status) {

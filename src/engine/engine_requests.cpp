@@ -3,6 +3,7 @@
 
 #include "base/format.h"
 #include "engine/engine.h"
+#include "engine/submission.h"
 
 namespace fastserve {
 namespace {
@@ -14,50 +15,6 @@ Status stale_or_invalid(bool is_own, const char* what) {
 
 uint64_t elapsed_us(int64_t from_ns, int64_t to_ns) {
   return to_ns > from_ns && from_ns != 0 ? static_cast<uint64_t>(to_ns - from_ns) / 1000 : 0;
-}
-
-// Everything a steady decode step would otherwise have to allocate.
-void reserve_sequence(Sequence& sequence, const EngineOptions& options) {
-  const Request& request = *sequence.request;
-  const size_t total = static_cast<size_t>(request.kv_tokens_max()) + 1;
-  sequence.tokens.reserve(total);
-  sequence.tokens = request.parameters.prompt;
-  constexpr size_t kTextBytesPerToken = 16;
-  constexpr size_t kHeldBytes = 1024;
-  const size_t events = std::min<size_t>(options.max_pending_events, total) + 1;
-  for (OutputBuffer* buffer : {&sequence.pending, &sequence.delivered}) {
-    buffer->token_ids.reserve(events);
-    buffer->text.reserve(events * kTextBytesPerToken);
-    if (request.parameters.report_logprobs) buffer->logprobs.reserve(events);
-    buffer->top_logprobs.reserve(events * request.parameters.logprob_count);
-  }
-  sequence.held_text.reserve(kHeldBytes);
-}
-
-Status create_sequences(Request& request, const EngineOptions& options) {
-  request.sequences = std::vector<Sequence>(1);
-  for (Sequence& sequence : request.sequences) {
-    sequence.request = &request;
-    sequence.choice = static_cast<uint32_t>(&sequence - request.sequences.data());
-    sequence.decoder = StreamDecoder(request.model->tokenizer.get(), true);
-    sequence.sampler = Sampler(request.parameters.sampling);
-    reserve_sequence(sequence, options);
-    if (!sequence.sampler.needs_history()) continue;
-    FSV_TRY(sequence.sampler.reserve_history(request.kv_tokens_max() + 1));
-    FSV_TRY(sequence.sampler.accept_prompt(request.parameters.prompt));
-  }
-  return {};
-}
-
-std::string describe_kv_need(const LoadedModel& model, const Request& request) {
-  const KvLayout layout{model.def->shape().kv_layers, model.kv.layers()[0].type};
-  const int64_t needed_bytes = int64_t{request.kv_tokens_max()} * kv_token_bytes(layout);
-  int64_t pool_bytes = 0;
-  for (int32_t group = 0; group < model.kv.group_count(); ++group) {
-    pool_bytes += model.kv.pool(group).block_bytes() * model.kv.pool(group).block_count();
-  }
-  return format("the request needs ", needed_bytes, " bytes of KV for ", request.kv_tokens_max(),
-                " tokens, the pool has ", pool_bytes);
 }
 
 }  // namespace
@@ -73,25 +30,7 @@ Result<uint64_t> Engine::submit(std::shared_ptr<LoadedModel> model, RequestParam
   auto request = std::make_shared<Request>();
   request->model = std::move(model);
   request->parameters = std::move(parameters);
-  const LoadedModel& target = *request->model;
-  const auto prompt = static_cast<int64_t>(request->parameters.prompt.size());
-  if (prompt > target.context_tokens) {
-    return Status(StatusCode::kContextTooLong,
-                  format("the prompt has ", prompt, " tokens, the context holds ", target.context_tokens));
-  }
-  const int32_t vocabulary = target.def->shape().vocabulary_size;
-  for (size_t i = 0; i < request->parameters.prompt.size(); ++i) {
-    const int32_t id = request->parameters.prompt[i];
-    if (id < 0 || id >= vocabulary) {
-      return Status(StatusCode::kInvalidArgument,
-                    format("token id ", id, " at index ", i, " is outside the vocabulary of ", vocabulary));
-    }
-  }
-  if (!target.kv.can_ever_admit(request->kv_tokens_max(), static_cast<int32_t>(options_.max_batch_tokens))) {
-    return Status(StatusCode::kBudgetTooSmall, describe_kv_need(target, *request));
-  }
-  FSV_TRY(check_sampling(request->parameters.sampling, vocabulary));
-  FSV_TRY(create_sequences(*request, options_));
+  FSV_TRY(prepare_request(*request, options_));
   const std::lock_guard lock(mutex_);
   if (is_draining_) return Status::from_literal(StatusCode::kShutdown, "the engine is shutting down");
   request->submitted_ns = clock_.now_ns();
@@ -190,26 +129,42 @@ bool Engine::deliver_request(Request& request, size_t capacity, size_t& count, D
   event.first_token_us = elapsed_us(request.submitted_ns, request.first_token_ns);
   delivered_.push_back(request.id);
   for (Sequence& sequence : request.sequences) {
-    if (sequence.pending.empty()) continue;
-    if (count == capacity) return true;
-    std::swap(sequence.pending, sequence.delivered);
-    event.type = request.parameters.kind == RequestKind::kScore ? EventType::kScore : EventType::kTokens;
-    event.output = &sequence.delivered;
-    event.top_logprob_count = request.parameters.logprob_count;
-    event.choice = sequence.choice;
-    deliver(context, count++, event);
+    if (!deliver_sequence(sequence, event, capacity, count, deliver, context)) return true;
   }
   if (!request.is_finished()) return false;
   if (count == capacity) return true;
   event.type = EventType::kFinished;
-  event.output = nullptr;
-  event.choice = 0;
+  if (request.sequences.size() == 1) event.cumulative_logprob = request.first().cumulative_logprob;
   event.finish_reason = request.finish_reason;
   if (!request.finish_status.ok()) event.status = &request.finish_status;
   event.total_us = elapsed_us(request.submitted_ns, request.finished_ns);
   deliver(context, count++, event);
   request.finish_delivered = true;
   return false;
+}
+
+bool Engine::deliver_sequence(Sequence& sequence, EngineEvent event, size_t capacity, size_t& count, Deliver deliver,
+                              void* context) {
+  const Request& request = *sequence.request;
+  event.choice = sequence.choice;
+  if (!sequence.pending.empty()) {
+    if (count == capacity) return false;
+    std::swap(sequence.pending, sequence.delivered);
+    event.type = request.parameters.kind == RequestKind::kScore ? EventType::kScore : EventType::kTokens;
+    event.output = &sequence.delivered;
+    event.top_logprob_count = request.parameters.logprob_count;
+    deliver(context, count++, event);
+  }
+  if (request.sequences.size() == 1 || !sequence.is_finished() || sequence.finish_delivered) return true;
+  if (count == capacity) return false;
+  event.type = EventType::kChoiceFinished;
+  event.output = nullptr;
+  event.generated_count = static_cast<uint32_t>(sequence.generated);
+  event.finish_reason = sequence.finish_reason;
+  event.cumulative_logprob = sequence.cumulative_logprob;
+  deliver(context, count++, event);
+  sequence.finish_delivered = true;
+  return true;
 }
 
 Status Engine::wait(uint64_t timeout_us) {

@@ -66,7 +66,7 @@ void Engine::process_logits() {
     if (!accepted.ok()) {
       finish_request(request, FinishReason::kError, accepted);
     } else if (reason != FinishReason::kNone) {
-      finish_request(request, reason, {});
+      finish_sequence(sequence, reason);
     } else {
       mark_ready(request);
     }

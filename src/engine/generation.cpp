@@ -67,7 +67,10 @@ FinishReason accept_token(Sequence& sequence, const SampleResult& drawn, std::sp
   if (sequence.sampler.needs_history()) sequence.sampler.accept(drawn);  // else nothing is reserved for it
   OutputBuffer& out = sequence.pending;
   out.token_ids.push_back(drawn.token_id);
-  if (parameters.report_logprobs) out.logprobs.push_back(drawn.logprob);
+  if (parameters.report_logprobs) {
+    out.logprobs.push_back(drawn.logprob);
+    sequence.cumulative_logprob += static_cast<double>(drawn.logprob);
+  }
   out.top_logprobs.insert(out.top_logprobs.end(), top.begin(), top.end());
 
   const bool ends = ends_sequence(sequence, drawn.token_id);

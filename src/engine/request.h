@@ -20,6 +20,7 @@ enum class RequestState : uint32_t { kQueued = 0, kRunning = 1, kPaused = 2, kFi
 struct RequestParameters {
   RequestKind kind = RequestKind::kGenerate;
   std::vector<int32_t> prompt;
+  uint32_t choice_count = 1;
   uint32_t max_tokens = 0;
   uint32_t min_tokens = 0;
   bool ignore_eos = false;

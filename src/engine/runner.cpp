@@ -38,10 +38,7 @@ Runner::Phase Runner::advance() {
       break;
     case Phase::kLayers:
       def.layer(pass(), next_layer_);
-      if (++next_layer_ == def.shape().layer_count) {
-        collect_logit_rows();
-        phase_ = logit_rows_.empty() ? Phase::kIdle : Phase::kHead;
-      }
+      if (++next_layer_ == def.shape().layer_count) phase_ = Phase::kHead;
       break;
     case Phase::kHead: {
       std::array<int32_t, 64> rows;
@@ -58,20 +55,30 @@ Runner::Phase Runner::advance() {
   return ran;
 }
 
-// Generating sequences need the last row once all their tokens are computed; scored ones every row but the last.
-void Runner::collect_logit_rows() {
+void Runner::begin_head() {
   logit_rows_.clear();
   chunk_begin_ = chunk_end_ = 0;
-  for (const BatchSequence& entry : batch_->sequences()) {
-    Sequence& sequence = *entry.sequence;
-    const int32_t end = entry.position_begin + entry.row_count;
-    const bool is_score = sequence.request->parameters.kind == RequestKind::kScore;
-    for (int32_t i = 0; i < entry.row_count; ++i) {
-      const int32_t position = entry.position_begin + i;
-      const bool wanted =
-          is_score ? position + 1 < sequence.token_count() : position + 1 == end && end == sequence.token_count();
-      if (wanted) logit_rows_.push_back({entry.row_begin + i, &sequence, position});
-    }
+  for (const BatchSequence& entry : batch_->sequences()) collect_logit_rows(entry);
+  if (logit_rows_.empty()) phase_ = Phase::kIdle;
+}
+
+// Generating sequences need the last row once all their tokens are computed, the first of a request for every one that
+// shares its prompt; scored ones need every row but the last.
+void Runner::collect_logit_rows(const BatchSequence& entry) {
+  Sequence& sequence = *entry.sequence;
+  const int32_t end = entry.position_begin + entry.row_count;
+  if (sequence.request->parameters.kind == RequestKind::kScore) {
+    const int32_t scored = std::min(end, sequence.token_count() - 1) - entry.position_begin;
+    for (int32_t i = 0; i < scored; ++i)
+      logit_rows_.push_back({entry.row_begin + i, &sequence, entry.position_begin + i});
+    return;
+  }
+  if (end != sequence.token_count()) return;
+  const int32_t last_row = entry.row_begin + entry.row_count - 1;
+  logit_rows_.push_back({last_row, &sequence, end - 1});
+  if (sequence.choice != 0 || sequence.generated > 0) return;
+  for (Sequence& other : sequence.request->sequences) {
+    if (&other != &sequence && other.computed == end) logit_rows_.push_back({last_row, &other, end - 1});
   }
 }
 

@@ -20,7 +20,7 @@ class Runner {
   enum class Phase : uint32_t { kIdle, kEmbed, kLayers, kHead };
 
   explicit Runner(const Device& device) : device_(device) {}
-  void reserve(int32_t row_capacity) { logit_rows_.reserve(static_cast<size_t>(row_capacity)); }
+  void reserve(int32_t logit_row_capacity) { logit_rows_.reserve(static_cast<size_t>(logit_row_capacity)); }
 
   void begin(const Batch& batch);
   // Computes the next piece. After kHead pieces, chunk() holds the rows whose logits lie in the workspace.
@@ -28,6 +28,8 @@ class Runner {
   bool active() const { return phase_ != Phase::kIdle; }
   // All layers are done: keys and values of the whole batch are in the cache.
   bool layers_done() const { return phase_ == Phase::kHead || phase_ == Phase::kIdle; }
+  // Call once the batch's tokens are committed: the rows whose logits are wanted are known then.
+  void begin_head();
   // Call between pieces when the batch changed; with no row left the step ends.
   void batch_changed();
   void stop() { phase_ = Phase::kIdle; }
@@ -38,7 +40,7 @@ class Runner {
 
  private:
   ForwardPass pass() const;
-  void collect_logit_rows();
+  void collect_logit_rows(const BatchSequence& entry);
 
   const Device& device_;
   const Batch* batch_ = nullptr;

@@ -43,13 +43,16 @@ struct Sequence {
   int32_t computed = 0;         // tokens whose keys and values are in the cache
   StreamDecoder decoder;
   Sampler sampler;
-  std::string held_text;  // may yet turn out to be a stop string
+  std::string held_text;          // may yet turn out to be a stop string
+  bool waits_for_prompt = false;  // which another sequence computes
 
   // Guarded by the engine's mutex.
   OutputBuffer pending;
   OutputBuffer delivered;
   int32_t generated = 0;                             // tokens drawn; the engine thread reads it without the lock
+  double cumulative_logprob = 0;                     // of what was drawn, where log-probabilities are reported
   FinishReason finish_reason = FinishReason::kNone;  // kNone: still running
+  bool finish_delivered = false;
 
   int32_t token_count() const { return static_cast<int32_t>(tokens.size()); }
   int32_t pending_tokens() const { return token_count() - computed; }

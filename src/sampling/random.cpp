@@ -19,10 +19,11 @@ std::array<uint32_t, 4> philox4x32(std::array<uint32_t, 4> counter, std::array<u
   return counter;
 }
 
-double uniform_random(uint64_t seed, uint64_t draw_index, RandomPurpose purpose) {
-  const std::array<uint32_t, 4> words = philox4x32(
-      {static_cast<uint32_t>(draw_index), static_cast<uint32_t>(draw_index >> 32), static_cast<uint32_t>(purpose), 0u},
-      {static_cast<uint32_t>(seed), static_cast<uint32_t>(seed >> 32)});
+double uniform_random(uint64_t seed, uint64_t draw_index, RandomPurpose purpose, uint32_t stream) {
+  const std::array<uint32_t, 4> words =
+      philox4x32({static_cast<uint32_t>(draw_index), static_cast<uint32_t>(draw_index >> 32),
+                  static_cast<uint32_t>(purpose), stream},
+                 {static_cast<uint32_t>(seed), static_cast<uint32_t>(seed >> 32)});
   const uint64_t bits = (static_cast<uint64_t>(words[1]) << 32 | words[0]) >> 11;
   return static_cast<double>(bits) * 0x1p-53;
 }

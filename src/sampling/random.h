@@ -1,4 +1,4 @@
-// Counter-based random numbers: a pure function of (seed, draw index, purpose), the same on every machine.
+// Counter-based random numbers: a pure function of (seed, stream, draw index, purpose), the same on every machine.
 #pragma once
 #include <array>
 #include <cstdint>
@@ -12,6 +12,6 @@ std::array<uint32_t, 4> philox4x32(std::array<uint32_t, 4> counter, std::array<u
 enum class RandomPurpose : uint32_t { kToken = 0, kXtc = 1 };
 
 // Uniform in [0, 1), 53 bits.
-double uniform_random(uint64_t seed, uint64_t draw_index, RandomPurpose purpose);
+double uniform_random(uint64_t seed, uint64_t draw_index, RandomPurpose purpose, uint32_t stream = 0);
 
 }  // namespace fastserve

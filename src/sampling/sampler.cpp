@@ -97,7 +97,8 @@ Result<SampleResult> Sampler::sample(std::span<const float> logits, std::span<co
   DrawState state(logits, scratch);
   FSV_TRY(state.begin(banned));
   FSV_TRY(apply_stages(state, draw_index));
-  const DrawState::Drawn drawn = state.draw(uniform_random(parameters_.seed, draw_index, RandomPurpose::kToken));
+  const DrawState::Drawn drawn =
+      state.draw(uniform_random(parameters_.seed, draw_index, RandomPurpose::kToken, parameters_.stream));
   SampleResult result;
   result.token_id = drawn.token_id;
   if (want_logprob) result.logprob = log_probability(logits, result.token_id);

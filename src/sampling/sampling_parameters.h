@@ -54,6 +54,7 @@ struct SamplingParameters {
   float top_p = 1.0f;        // >= 1: all; 0: the most likely one
   float min_p = 0.0f;        // 0: none
   uint64_t seed = 0;
+  uint32_t stream = 0;  // of the seed; streams are independent of one another
 
   float typical_p = 1.0f;    // >= 1: all. Locally typical sampling (arXiv 2202.00666)
   float top_n_sigma = 0.0f;  // keep logits >= max - n * standard deviation (arXiv 2411.07641); <= 0: off

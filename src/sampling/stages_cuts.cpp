@@ -107,7 +107,7 @@ Status apply_typical(DrawState& state, const StageContext& context) {
 
 Status apply_xtc(DrawState& state, const StageContext& context) {
   const SamplingParameters& parameters = context.parameters;
-  const double chance = uniform_random(parameters.seed, context.draw_index, RandomPurpose::kXtc);
+  const double chance = uniform_random(parameters.seed, context.draw_index, RandomPurpose::kXtc, parameters.stream);
   if (chance >= static_cast<double>(parameters.xtc_probability)) return Status();
   std::vector<Candidate>& candidates = state.list();
   const double bound = static_cast<double>(parameters.xtc_threshold) * state.total_weight();

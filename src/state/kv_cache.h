@@ -53,8 +53,9 @@ class KvCache {
   bool admit(SequenceKv& sequence, int32_t token_count, int32_t step_rows_max, const KvSharing& sharing = {});
   // Ends the admission and keeps the blocks.
   void suspend(SequenceKv& sequence) noexcept;
-  // The most blocks of the scarcest group that admit() would promise, against that pool's whole size.
-  bool can_ever_admit(int32_t token_count, int32_t step_rows_max) const;
+  // Whether an empty pool could admit() `count` such sequences, all but the first with `sharing`.
+  bool can_ever_admit(int32_t token_count, int32_t step_rows_max, const KvSharing& sharing = {},
+                      int32_t count = 1) const;
   // Makes slots for tokens [0, token_count) and a copy of the block that the next token goes to, where others hold it
   // too. Within what admit() promised it cannot fail; beyond: false.
   bool reserve(SequenceKv& sequence, int32_t token_count) noexcept;
@@ -97,6 +98,7 @@ class KvCache {
     BlockPool pool;
   };
   int32_t blocks_needed(const Group& group, int32_t token_count, int32_t step_rows_max) const;
+  static int32_t blocks_shared(const Group& group, int32_t token_count, const KvSharing& sharing);
   bool admit_group(Group& group, SequenceKv::Group& held, const SequenceKv& sequence, int32_t needed,
                    const KvSharing& sharing) noexcept;
   bool own_tail_block(Group& group, SequenceKv::Group& held, int32_t token_count) noexcept;

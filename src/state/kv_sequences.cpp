@@ -61,9 +61,17 @@ int32_t KvCache::blocks_needed(const Group& group, int32_t token_count, int32_t 
   return block_count_for(tokens);
 }
 
-bool KvCache::can_ever_admit(int32_t token_count, int32_t step_rows_max) const {
+// Of the first `token_count` tokens: full blocks that stay as they are, whoever else holds them.
+int32_t KvCache::blocks_shared(const Group& group, int32_t token_count, const KvSharing& sharing) {
+  return group.window == 0 && !sharing.may_rewind ? token_count / kKvBlockTokens : 0;
+}
+
+bool KvCache::can_ever_admit(int32_t token_count, int32_t step_rows_max, const KvSharing& sharing,
+                             int32_t count) const {
   return std::all_of(groups_.begin(), groups_.end(), [&](const Group& group) {
-    return blocks_needed(group, token_count, step_rows_max) <= group.pool.block_count();
+    const int64_t needed = blocks_needed(group, token_count, step_rows_max);
+    const int64_t own = needed - blocks_shared(group, sharing.tokens, sharing);
+    return needed + (count - 1) * own <= group.pool.block_count();
   });
 }
 
@@ -72,9 +80,8 @@ bool KvCache::can_ever_admit(int32_t token_count, int32_t step_rows_max) const {
 bool KvCache::admit_group(Group& group, SequenceKv::Group& held, const SequenceKv& sequence, int32_t needed,
                           const KvSharing& sharing) noexcept {
   const int32_t had_pinned = held.pinned;
-  const bool counts_sharing = group.window == 0 && !sharing.may_rewind;
-  const int32_t kept = counts_sharing ? sequence.token_count / kKvBlockTokens : 0;
-  const int32_t shared = sequence.token_count > 0 ? kept : counts_sharing ? sharing.tokens / kKvBlockTokens : 0;
+  const int32_t kept = blocks_shared(group, sequence.token_count, sharing);
+  const int32_t shared = sequence.token_count > 0 ? kept : blocks_shared(group, sharing.tokens, sharing);
   set_pinned(group.pool, held, std::min(kept, had_pinned));
   const int32_t promised = std::max(needed - shared, unpinned_count(held));
   if (!group.pool.promise(promised)) {

@@ -91,7 +91,7 @@ inline void generate(fsv_engine* engine, fsv_model* model, bool is_pumped, RunRe
   }
 }
 
-// Two more requests: one is cancelled, one lives until the shutdown.
+// Two more requests of two answers each: one is cancelled, one lives until the shutdown.
 inline void cancel_and_leave(fsv_engine* engine, fsv_model* model, bool is_pumped, RunResult& result) {
   const int32_t ids[] = {10, 20, 30, 40, 50};
   fsv_generate_config config;
@@ -100,6 +100,7 @@ inline void cancel_and_leave(fsv_engine* engine, fsv_model* model, bool is_pumpe
   config.token_count = 5;
   config.max_tokens = 100;
   config.ignore_eos = 1;
+  config.choice_count = 2;
   fsv_request cancelled = 0, left = 0;
   note(result, fsv_submit_generate(engine, model, &config, &cancelled, nullptr));
   note(result, fsv_submit_generate(engine, model, &config, &left, nullptr));

@@ -15,7 +15,7 @@
 
 namespace fastserve::test {
 
-// What a request said until now.
+// What a request, or one of its choices, said until now.
 struct Reply {
   std::string text;
   std::vector<int32_t> ids;
@@ -31,6 +31,8 @@ struct Reply {
   uint32_t prompt_count = 0, generated_count = 0;
   uint64_t user_data = 0;
   size_t event_count = 0;  // with output
+  double cumulative_logprob = 0;
+  std::vector<Reply> choices;  // of a request; its own output is that of choice 0
 };
 
 inline bool same_bits(const std::vector<float>& a, const std::vector<float>& b) {
@@ -244,17 +246,26 @@ class Host {
   void take(const fsv_event& event) {
     if (event.type == FSV_EVENT_LOAD_PROGRESS || event.type == FSV_EVENT_LOAD_FINISHED) return;
     Reply& reply = replies_[event.request];
+    if (reply.choices.size() <= event.choice) reply.choices.resize(event.choice + 1);
     EXPECT_FALSE(reply.finished) << "an event after the last one";
     reply.user_data = event.user_data;
-    if (event.type == FSV_EVENT_FINISHED) {
-      reply.finished = true;
-      reply.status = event.status;
-      reply.reason = event.finish_reason;
-      reply.message.assign(event.message != nullptr ? event.message : "", event.message_size);
-      reply.prompt_count = event.prompt_token_count;
-      reply.generated_count = event.generated_token_count;
-      return;
-    }
+    if (event.type == FSV_EVENT_FINISHED) return take_end(event, reply);
+    if (event.type == FSV_EVENT_CHOICE_FINISHED) return take_end(event, reply.choices[event.choice]);
+    take_output(event, reply.choices[event.choice]);
+    if (event.choice == 0) take_output(event, reply);
+  }
+  static void take_end(const fsv_event& event, Reply& reply) {
+    EXPECT_FALSE(reply.finished) << "two ends";
+    reply.finished = true;
+    reply.status = event.status;
+    reply.reason = event.finish_reason;
+    reply.message.assign(event.message != nullptr ? event.message : "", event.message_size);
+    reply.prompt_count = event.prompt_token_count;
+    reply.generated_count = event.generated_token_count;
+    reply.cumulative_logprob = event.cumulative_logprob;
+  }
+  void take_output(const fsv_event& event, Reply& reply) {
+    EXPECT_FALSE(reply.finished) << "output after the end";
     ++reply.event_count;
     reply.text.append(event.text, event.text_size);
     reply.ids.insert(reply.ids.end(), event.token_ids, event.token_ids + event.token_count);

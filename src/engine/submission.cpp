@@ -1,0 +1,96 @@
+// Checks in the order of what they cost; then sequences with everything reserved.
+#include "engine/submission.h"
+
+#include "base/format.h"
+#include "engine/choices.h"
+
+namespace fastserve {
+namespace {
+
+Status check_prompt(const Request& request) {
+  const auto prompt = static_cast<int64_t>(request.parameters.prompt.size());
+  if (prompt > request.model->context_tokens) {
+    return Status(StatusCode::kContextTooLong,
+                  format("the prompt has ", prompt, " tokens, the context holds ", request.model->context_tokens));
+  }
+  const int32_t vocabulary = request.model->def->shape().vocabulary_size;
+  for (size_t i = 0; i < request.parameters.prompt.size(); ++i) {
+    const int32_t id = request.parameters.prompt[i];
+    if (id < 0 || id >= vocabulary) {
+      return Status(StatusCode::kInvalidArgument,
+                    format("token id ", id, " at index ", i, " is outside the vocabulary of ", vocabulary));
+    }
+  }
+  return {};
+}
+
+Status check_room(const Request& request, const EngineOptions& options) {
+  const uint32_t choices = request.parameters.choice_count;
+  if (choices > options.max_sequences) {
+    return Status(StatusCode::kInvalidArgument,
+                  format("the request wants ", choices, " sequences at once, the engine runs ", options.max_sequences));
+  }
+  const LoadedModel& model = *request.model;
+  const auto step_rows_max = static_cast<int32_t>(options.max_batch_tokens);
+  if (model.kv.can_ever_admit(request.kv_tokens_max(), step_rows_max, sharing_of(request),
+                              static_cast<int32_t>(choices))) {
+    return {};
+  }
+  const KvLayout layout{model.def->shape().kv_layers, model.kv.layers()[0].type};
+  const int64_t tokens =
+      request.kv_tokens_max() + int64_t{choices - 1} * (request.kv_tokens_max() - sharing_of(request).tokens);
+  int64_t pool_bytes = 0;
+  for (int32_t group = 0; group < model.kv.group_count(); ++group) {
+    pool_bytes += model.kv.pool(group).block_bytes() * model.kv.pool(group).block_count();
+  }
+  return Status(StatusCode::kBudgetTooSmall, format("the request needs ", tokens * kv_token_bytes(layout),
+                                                    " bytes of KV for ", tokens, " tokens, the pool has ", pool_bytes));
+}
+
+// Everything a steady decode step would otherwise have to allocate.
+void reserve_sequence(Sequence& sequence, const EngineOptions& options) {
+  const Request& request = *sequence.request;
+  const size_t total = static_cast<size_t>(request.kv_tokens_max()) + 1;
+  sequence.tokens.reserve(total);
+  sequence.tokens = request.parameters.prompt;
+  constexpr size_t kTextBytesPerToken = 16;
+  constexpr size_t kHeldBytes = 1024;
+  const size_t events = std::min<size_t>(options.max_pending_events, total) + 1;
+  for (OutputBuffer* buffer : {&sequence.pending, &sequence.delivered}) {
+    buffer->token_ids.reserve(events);
+    buffer->text.reserve(events * kTextBytesPerToken);
+    if (request.parameters.report_logprobs) buffer->logprobs.reserve(events);
+    buffer->top_logprobs.reserve(events * request.parameters.logprob_count);
+  }
+  sequence.held_text.reserve(kHeldBytes);
+}
+
+Status create_sequences(Request& request, const EngineOptions& options) {
+  request.sequences = std::vector<Sequence>(request.parameters.choice_count);
+  SamplingParameters sampling = request.parameters.sampling;
+  for (uint32_t choice = 0; choice < request.parameters.choice_count; ++choice) {
+    Sequence& sequence = request.sequences[choice];
+    sequence.request = &request;
+    sequence.choice = choice;
+    sequence.waits_for_prompt = choice > 0;
+    sequence.decoder = StreamDecoder(request.model->tokenizer.get(), true);
+    sampling.stream = request.parameters.sampling.stream + choice;
+    sequence.sampler = Sampler(sampling);
+    reserve_sequence(sequence, options);
+    if (!sequence.sampler.needs_history()) continue;
+    FSV_TRY(sequence.sampler.reserve_history(request.kv_tokens_max() + 1));
+    FSV_TRY(sequence.sampler.accept_prompt(request.parameters.prompt));
+  }
+  return {};
+}
+
+}  // namespace
+
+Status prepare_request(Request& request, const EngineOptions& options) {
+  FSV_TRY(check_prompt(request));
+  FSV_TRY(check_room(request, options));
+  FSV_TRY(check_sampling(request.parameters.sampling, request.model->def->shape().vocabulary_size));
+  return create_sequences(request, options);
+}
+
+}  // namespace fastserve
