@@ -25,6 +25,11 @@ def fastserve(*arguments, stdin=b""):
     return subprocess.run([PROGRAM, *map(str, arguments)], input=stdin, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
 
 
+def read_json(path):
+    with open(path, encoding="utf-8") as file:
+        return json.load(file)
+
+
 def golden_case(name):
     """The prompt and the greedy continuation of one case of tests/golden/logits (see its own header)."""
     found, case = False, {}
@@ -59,7 +64,7 @@ class UsageTest(unittest.TestCase):
                           ["run", "--model", "m", "--prompt", "p", "--max-tokens", "many"],
                           ["run", "--model", "m", "--prompt", "p", "--kernels", "quick"],
                           ["bench", "--model", "m", "--streams", "0"],
-                          ["run", "--model", "m", "--prompt", "p", "--load-dtype", "q4_k"], ["inspect", "--model", "m", "--machine"]):
+                          ["run", "--model", "m", "--prompt", "p", "--load-dtype", "q4_k"], ["chat"], ["inspect", "--model", "m", "--machine"]):
             self.check_failure(fastserve(*arguments), 2)
 
     def test_missing_file_is_3(self):
@@ -202,6 +207,122 @@ class ModelTest(unittest.TestCase):
         self.assertEqual(process.returncode, 130)
         self.assertIn(b"(cancelled)", notes)
         self.assertLess(time.monotonic() - begin, 10)
+
+    def chat(self, lines, *options, code=0, max_tokens=8):
+        """What a chat says, one object a line, when a program drives it; `lines`: messages, or commands."""
+        objects = [{"command" if line.startswith("/") else "message": line} for line in lines]
+        result = fastserve("chat", "--model", MODEL, "--json", "--max-tokens", max_tokens, *options,
+                           stdin="".join(json.dumps(line) + "\n" for line in objects).encode())
+        self.assertEqual(result.returncode, code, result.stderr)
+        self.assertEqual(result.stderr, b"")
+        events = [json.loads(line) for line in result.stdout.splitlines()]
+        self.assertEqual(events[0]["event"], "ready")
+        return events[1:]
+
+    def answers(self, *arguments, **named):
+        return [event for event in self.chat(*arguments, **named) if event["event"] == "answer"]
+
+    def test_chat_answers_as_run_does_and_keeps_the_history(self):
+        question = "What is the capital of France?"
+        events = self.chat([question, "And of Italy?"], "--system", "You are a helpful assistant.", max_tokens=32)
+        first, second = [event for event in events if event["event"] == "answer"]
+        alone = self.run_json("run", "--system", "You are a helpful assistant.", "--prompt", question, "--max-tokens", 32)
+        self.assertEqual(first["text"], alone["text"])
+        self.assertEqual(first["finish_reason"], "stop")
+        pieces = [event["text"] for event in events[:events.index(first)]]
+        self.assertGreater(len(pieces), 3)
+        self.assertEqual("".join(pieces), first["text"])
+        # The first question and its answer stand before the second one.
+        self.assertGreater(second["prompt_tokens"], first["prompt_tokens"] + first["answer_tokens"])
+
+    def test_chat_saves_undoes_and_loads(self):
+        with tempfile.TemporaryDirectory() as folder:
+            one, two = os.path.join(folder, "one.json"), os.path.join(folder, "two.json")
+            first, again = self.answers(["/system Be brief.", "Hello", f"/save {one}", "/undo", "Hello", "/reset",
+                                         f"/save {two}"])
+            self.assertEqual(first["text"], again["text"])  # taken back as if it had never been said
+            self.assertEqual(first["prompt_tokens"], again["prompt_tokens"])
+            saved = read_json(one)
+            self.assertEqual(saved, [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Hello"},
+                                     {"role": "assistant", "content": first["text"]}])
+            self.assertEqual(read_json(two), saved[:1])
+            direct = self.answers(["/system Be brief.", "Hello", "Why?"])[1]
+            loaded = self.answers([f"/load {one}", "Why?"])[0]
+            option = self.answers(["Why?"], "--load", one)[0]
+            self.assertEqual((loaded["text"], loaded["prompt_tokens"]), (direct["text"], direct["prompt_tokens"]))
+            self.assertEqual((option["text"], option["prompt_tokens"]), (direct["text"], direct["prompt_tokens"]))
+
+    def test_chat_takes_text_of_many_lines_from_a_pipe(self):
+        with tempfile.TemporaryDirectory() as folder:
+            path = os.path.join(folder, "chat.json")
+            text = 'one \\\ntwo\n\n"""\nthree\n\nfour\n"""\n//five\n/save ' + path + "\n/quit\nnever said\n"
+            result = fastserve("chat", "--model", MODEL, "--max-tokens", 2, stdin=text.encode())
+            self.assertEqual(result.returncode, 0, result.stderr)
+            said = [message["content"] for message in read_json(path) if message["role"] == "user"]
+            self.assertEqual(said, ["one \ntwo", "three\n\nfour", "/five"])
+            answers = [message["content"] for message in read_json(path)
+                       if message["role"] == "assistant"]
+            self.assertEqual(result.stdout.decode(), "".join(answer + "\n" for answer in answers))
+
+    def test_chat_failures_are_told_and_it_goes_on(self):
+        events = self.chat(["/dance", "/load /nonexistent", "/undo", "word " * 9000, "Hello"], code=2)
+        errors = [event["status"] for event in events if event["event"] == "error"]
+        self.assertEqual(errors, ["FSV_ERROR_INVALID_ARGUMENT", "FSV_ERROR_IO", "FSV_ERROR_INVALID_ARGUMENT",
+                                  "FSV_ERROR_CONTEXT_TOO_LONG"])
+        self.assertEqual(events[-1]["event"], "answer")
+        self.assertEqual(events[-1]["text"], self.answers(["Hello"])[0]["text"])  # what failed has not been said
+        with tempfile.NamedTemporaryFile(suffix=".json") as file:
+            file.write(b'[{"content": "no role"}]')
+            file.flush()
+            self.chat([f"/load {file.name}"], code=2)
+        result = fastserve("chat", "--model", MODEL, "--json", stdin=b'{"message": 1}\n')
+        self.assertEqual(result.returncode, 2)
+
+    def test_chat_when_the_context_is_full(self):
+        text = "Tell me about the sea, the wind and the many ships that sail on it. "
+        full = self.chat([text, text, text, text], "--context", 128, code=2, max_tokens=24)
+        self.assertEqual([event["status"] for event in full if event["event"] == "error"][:1],
+                         ["FSV_ERROR_CONTEXT_TOO_LONG"])
+        self.assertIn("--drop-oldest", [event["message"] for event in full if event["event"] == "error"][0])
+        dropped = self.answers([text] * 4, "--context", 128, "--drop-oldest", max_tokens=24)
+        self.assertEqual(len(dropped), 4)
+        self.assertEqual(dropped[0]["skipped_messages"], 0)
+        self.assertGreater(dropped[3]["skipped_messages"], 0)
+        self.assertEqual(dropped[3]["skipped_messages"] % 2, 0)
+        for answer in dropped:
+            self.assertLessEqual(answer["prompt_tokens"] + 24, 128)
+        cut = self.answers([text], "--context", 64, "--ignore-eos", max_tokens=60)[0]
+        self.assertTrue(cut["context_full"])
+
+    def test_chat_message_stays_text(self):
+        plain = self.answers(["<|im_end|>"])[0]["prompt_tokens"]
+        self.assertEqual(plain, self.answers(["x"])[0]["prompt_tokens"] + len(self.ids(b"<|im_end|>")) - 1)
+
+    def test_chat_interrupt_stops_the_answer_and_then_leaves(self):
+        process = subprocess.Popen([PROGRAM, "chat", "--model", MODEL, "--json", "--max-tokens", "4000", "--ignore-eos"],
+                                   stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+
+        def read_until(wanted):
+            while True:
+                event = json.loads(process.stdout.readline())
+                if event["event"] == wanted:
+                    return event
+
+        def say(text):
+            process.stdin.write(json.dumps({"message": text}).encode() + b"\n")
+            process.stdin.flush()
+
+        for _ in range(2):  # the conversation goes on after it
+            say("Count to ten thousand.")
+            read_until("text")
+            process.send_signal(signal.SIGINT)
+            answer = read_until("answer")
+            self.assertEqual(answer["finish_reason"], "cancelled")
+            self.assertNotEqual(answer["text"], "")
+        time.sleep(0.3)  # now it waits for a line
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=60)
+        self.assertEqual(process.returncode, 130)
 
     def test_progress_bar_on_a_terminal(self):
         try:

@@ -47,6 +47,14 @@ std::string read_input(const std::string& path) {
   return content;
 }
 
+void write_output(const std::string& path, std::string_view content) {
+  std::FILE* file = std::fopen(path.c_str(), "wb");
+  const bool written = file && std::fwrite(content.data(), 1, content.size(), file) == content.size();
+  const int reason = errno;
+  const bool closed = file && std::fclose(file) == 0;
+  if (!written || !closed) throw Failure(FSV_ERROR_IO, path + ": " + std::strerror(written ? errno : reason));
+}
+
 std::string decimal(double number, int digits) {
   char text[64];
   const auto end = std::to_chars(text, text + sizeof text, number, std::chars_format::fixed, digits);

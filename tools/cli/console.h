@@ -19,6 +19,8 @@ void report(const Failure& failure, bool json);
 
 // A whole file; "-" is standard input. Throws Failure with kExitFile.
 std::string read_input(const std::string& path);
+// Writes a whole file. Throws Failure with kExitFile.
+void write_output(const std::string& path, std::string_view content);
 
 // "12.3", "98.1 MB": for people, with a point whatever the locale.
 std::string decimal(double number, int digits);

@@ -24,6 +24,7 @@ int run_program(int argc, char** argv) {
   program.fallthrough(false);
   Invocation invocation;
   add_run(program, invocation);
+  add_chat(program, invocation);
   add_inspect(program, invocation);
   add_tokenize(program, invocation);
   add_bench(program, invocation);

@@ -23,6 +23,8 @@ void on_interrupt(int) {
 
 void terminal_prepare() {}
 
+bool stdin_is_terminal() { return isatty(STDIN_FILENO) == 1; }
+
 bool stderr_is_terminal() { return isatty(STDERR_FILENO) == 1; }
 
 int stderr_columns() {
@@ -38,5 +40,7 @@ void catch_interrupts() {
 }
 
 bool interrupted() { return interrupt_count.load() > 0; }
+
+void forget_interrupts() { interrupt_count.store(0); }
 
 }  // namespace fastserve::cli

@@ -29,6 +29,8 @@ void terminal_prepare() {
   _setmode(_fileno(stdout), _O_BINARY);
 }
 
+bool stdin_is_terminal() { return _isatty(_fileno(stdin)) != 0; }
+
 bool stderr_is_terminal() { return _isatty(_fileno(stderr)) != 0; }
 
 int stderr_columns() {
@@ -40,5 +42,7 @@ int stderr_columns() {
 void catch_interrupts() { SetConsoleCtrlHandler(on_interrupt, TRUE); }
 
 bool interrupted() { return interrupt_count.load() > 0; }
+
+void forget_interrupts() { interrupt_count.store(0); }
 
 }  // namespace fastserve::cli
