@@ -1,8 +1,8 @@
 /*
  * fastserve: an embeddable inference library. This header is the whole public ABI (C99, also C++11).
  *
- * Order of the file: version and errors, devices and machine, engine, models and tickets, text, requests,
- * events, memory and metrics. docs/ARCHITECTURE.md shows how the parts fit.
+ * Order of the file: version and errors, devices and machine, engine, models and tickets, text, sessions,
+ * requests, events, memory and metrics. docs/ARCHITECTURE.md shows how the parts fit.
  *
  * Conventions, true of every function unless its own comment says otherwise
  *   Status     Fallible calls return fsv_status; FSV_OK is 0. The last parameter `error` is optional (NULL)
@@ -12,7 +12,7 @@
  *              a bad file and a wrong call are statuses, and everything else goes on.
  *   Threads    Every function may be called from any thread at any time, concurrently with every other.
  *   Blocking   No function blocks on computation or on files, except where its comment says "Blocks".
- *   Handles    fsv_engine*, fsv_model* are reference-counted and opaque: the value is a generation-tagged
+ *   Handles    fsv_engine*, fsv_model*, fsv_session* are reference-counted and opaque: the value is a generation-tagged
  *              token that the library never dereferences, so a NULL, stale, foreign or doubly released handle
  *              is FSV_ERROR_INVALID_ARGUMENT or FSV_ERROR_STALE, never a crash. They may be released in any
  *              order. Requests and tickets are generation-tagged numbers; 0 is never valid.
@@ -168,10 +168,11 @@ FSV_API fsv_status fsv_machine_measure(uint32_t thread_count, uint32_t duration_
  * Engine
  * ------------------------------------------------------------------------------------------------------- */
 
-typedef struct fsv_engine fsv_engine; /* opaque, reference-counted */
-typedef struct fsv_model fsv_model;   /* opaque, reference-counted */
-typedef uint64_t fsv_request;         /* generation-tagged; 0 never valid */
-typedef uint64_t fsv_ticket;          /* a load under way; generation-tagged; 0 never valid */
+typedef struct fsv_engine fsv_engine;   /* opaque, reference-counted */
+typedef struct fsv_model fsv_model;     /* opaque, reference-counted */
+typedef struct fsv_session fsv_session; /* opaque, reference-counted */
+typedef uint64_t fsv_request;           /* generation-tagged; 0 never valid */
+typedef uint64_t fsv_ticket;            /* a load under way; generation-tagged; 0 never valid */
 
 enum { FSV_LOG_OFF = 0, FSV_LOG_ERROR = 1, FSV_LOG_WARNING = 2, FSV_LOG_INFO = 3, FSV_LOG_DEBUG = 4 };
 /* Receives one line without its newline. May run on any library thread; must not call the library. */
@@ -328,8 +329,8 @@ FSV_API fsv_status fsv_ticket_take_model(fsv_engine* engine, fsv_ticket ticket, 
 FSV_API fsv_status fsv_ticket_cancel(fsv_engine* engine, fsv_ticket ticket, fsv_error* error);
 
 FSV_API fsv_status fsv_model_retain(fsv_model* model, fsv_error* error);
-/* Drops a reference. With the last one no new request can name the model; running ones finish, then its memory
- * is returned. */
+/* Drops a reference. With the last one no new request can name the model; running ones finish, sessions go on; with
+ * the last of them its memory is returned. */
 FSV_API fsv_status fsv_model_release(fsv_model* model, fsv_error* error);
 FSV_API fsv_status fsv_model_get_info(fsv_model* model, fsv_model_info* info, fsv_error* error);
 
@@ -377,6 +378,56 @@ FSV_API fsv_status fsv_chat_render(fsv_model* model, const fsv_chat_message* mes
                                    uint32_t flags, char* buffer, size_t capacity, size_t* size, fsv_error* error);
 FSV_API fsv_status fsv_chat_tokenize(fsv_model* model, const fsv_chat_message* messages, size_t message_count,
                                      uint32_t flags, int32_t* ids, size_t capacity, size_t* count, fsv_error* error);
+
+/* ---------------------------------------------------------------------------------------------------------
+ * Sessions
+ *
+ * A session is a text that is kept between requests: its tokens, and in the model's KV pool what was computed of
+ * them, so that the next turn computes only what is new. Requests name it (fsv_generate_config.session): the prompt
+ * and all that is generated, end and stop tokens included, become the session's text when the request finishes, also
+ * when it was cancelled. A request that fails (FSV_FINISH_ERROR) leaves the session as it was before.
+ *
+ * The answers are those of a fresh request with the same whole text: to the token, and to the bit on one machine.
+ *
+ * One request at a time: from the submit until it has finished the session is busy, and a further submit, fork,
+ * truncate or undo is FSV_ERROR_WRONG_STATE. Calls that only read see it as it was before the request.
+ *
+ * An idle session never keeps others waiting: where a request needs KV blocks, idle sessions lose theirs, the one that
+ * was used longest ago first. Nothing is lost but time: its next request computes them again.
+ *
+ * A session is a use of its model and of its engine's memory: both stay until it is released. Released while a
+ * request runs, it ends with that request, which finishes as usual. After the engine's shutdown it can still be read.
+ * ------------------------------------------------------------------------------------------------------- */
+
+/* Makes an empty session, with a reference that the caller owns. */
+FSV_API fsv_status fsv_session_create(fsv_engine* engine, fsv_model* model, fsv_session** session, fsv_error* error);
+FSV_API fsv_status fsv_session_retain(fsv_session* session, fsv_error* error);
+FSV_API fsv_status fsv_session_release(fsv_session* session, fsv_error* error);
+
+/* Makes a session of the first `token_count` tokens of another (SIZE_MAX or more than it has: all). What is computed
+ * of them is shared, not copied: only what either adds later takes memory of its own. Where layers with a sliding
+ * window have dropped what an earlier point needs, the fork computes it again with its first request. */
+FSV_API fsv_status fsv_session_fork(fsv_session* source, size_t token_count, fsv_session** session, fsv_error* error);
+/* Cuts the text to its first `token_count` tokens; more than it has is INVALID_ARGUMENT. */
+FSV_API fsv_status fsv_session_truncate(fsv_session* session, size_t token_count, fsv_error* error);
+/* Takes the last turn back: the text is what it was before that request. The last 256 turns can be taken back, one
+ * after the other; without one: FSV_ERROR_WRONG_STATE. */
+FSV_API fsv_status fsv_session_undo(fsv_session* session, fsv_error* error);
+
+typedef struct fsv_session_info {
+  uint32_t struct_size;
+  uint32_t busy;               /* 1: a request was submitted and has not finished */
+  uint64_t token_count;        /* of the text */
+  uint64_t cached_token_count; /* of them, in the KV pool now; 0 while busy */
+  uint64_t kv_bytes;           /* of the pool, blocks shared with other sessions included; 0 while busy */
+  uint64_t turn_count;         /* that can be taken back */
+} fsv_session_info;
+
+FSV_API void fsv_session_info_init(fsv_session_info* info);
+FSV_API fsv_status fsv_session_get_info(fsv_session* session, fsv_session_info* info, fsv_error* error);
+/* The token ids of the whole text. */
+FSV_API fsv_status fsv_session_get_tokens(fsv_session* session, int32_t* ids, size_t capacity, size_t* count,
+                                          fsv_error* error);
 
 /* ---------------------------------------------------------------------------------------------------------
  * Requests
@@ -445,6 +496,12 @@ typedef struct fsv_sampling {
 
 FSV_API void fsv_sampling_init(fsv_sampling* sampling);
 
+/* What a prompt is to a session's text. */
+enum {
+  FSV_SESSION_APPEND = 0, /* it follows; FSV_TOKENIZE_ADD_BOS counts for an empty session only; no prompt: go on */
+  FSV_SESSION_REPLACE = 1 /* it is the whole text; the longest prefix that both share is not computed again */
+};
+
 typedef struct fsv_generate_config {
   uint32_t struct_size;
   uint32_t flags;   /* FSV_TOKENIZE_*, for `text`; default FSV_TOKENIZE_ADD_BOS */
@@ -452,25 +509,30 @@ typedef struct fsv_generate_config {
   size_t text_size;
   const int32_t* token_ids; /* ... as ids, taken as they are; exactly one of the two */
   size_t token_count;
-  uint32_t max_tokens;      /* default 256; 0 is INVALID_ARGUMENT */
-  uint32_t min_tokens;      /* end-of-generation tokens cannot be drawn before */
-  uint32_t ignore_eos;      /* 1: end-of-generation tokens are drawn but do not end the request */
-  uint32_t logprob_count;   /* alternatives reported with each token, at most 20 */
-  uint32_t report_logprobs; /* 1: each token's own log-probability (natural log, of the raw logits) */
-  uint32_t choice_count;    /* answers wanted; default 1, at most FSV_CHOICES_MAX and the engine's max_sequences */
+  uint32_t max_tokens;            /* default 256; 0: with a session, only compute the prompt; else INVALID_ARGUMENT */
+  uint32_t min_tokens;            /* end-of-generation tokens cannot be drawn before */
+  uint32_t ignore_eos;            /* 1: end-of-generation tokens are drawn but do not end the request */
+  uint32_t logprob_count;         /* alternatives reported with each token, at most 20 */
+  uint32_t report_logprobs;       /* 1: each token's own log-probability (natural log, of the raw logits) */
+  uint32_t choice_count;          /* answers wanted; default 1, at most FSV_CHOICES_MAX and the engine's max_sequences;
+                                     with a session 1 */
   const fsv_string* stop_strings; /* end when the text holds one; it and what follows are not emitted */
   size_t stop_string_count;       /* at most 16 of at most 256 bytes */
   const int32_t* stop_token_ids;
   size_t stop_token_count;      /* at most 64 */
   const fsv_sampling* sampling; /* NULL: what fsv_sampling_init gives */
   uint64_t user_data;           /* comes back in every event */
+  fsv_session* session;         /* of the same engine and model; NULL: none */
+  uint32_t session_mode;        /* FSV_SESSION_* */
+  int32_t priority;             /* higher ones start and read their prompts first; default 0 */
 } fsv_generate_config;
 
 #define FSV_CHOICES_MAX 64
 
 FSV_API void fsv_generate_config_init(fsv_generate_config* config);
-/* Queues a generation. Refusals: CONTEXT_TOO_LONG, QUEUE_FULL, SHUTDOWN, an empty prompt or an id outside the
- * vocabulary INVALID_ARGUMENT, more KV than the pool has BUDGET_TOO_SMALL. Events: TOKENS ..., then one FINISHED.
+/* Queues a generation. With a session `model` may be NULL. Refusals: CONTEXT_TOO_LONG, QUEUE_FULL, SHUTDOWN, an empty
+ * prompt or an id outside the vocabulary INVALID_ARGUMENT, more KV than the pool has BUDGET_TOO_SMALL. Events: TOKENS
+ * ..., then one FINISHED.
  *
  * With choice_count n > 1 the prompt is computed once and its keys and values are shared; then n answers go their own
  * ways, each with a random stream, penalties and stop rules of its own. Choice i gives the same tokens as a request of
@@ -495,7 +557,8 @@ typedef struct fsv_chat {
 
 FSV_API void fsv_chat_init(fsv_chat* chat);
 /* Renders a conversation with the model's template and queues a generation of the answer. Of `config` the prompt
- * (text, token_ids, flags) must be empty. Text inside messages never becomes a control token. */
+ * (text, token_ids, flags) must be empty. With a session the conversation replaces its text (FSV_SESSION_REPLACE): of
+ * messages that were there before nothing is computed again. Text inside messages never becomes a control token. */
 FSV_API fsv_status fsv_submit_chat(fsv_engine* engine, fsv_model* model, const fsv_chat* chat,
                                    const fsv_generate_config* config, fsv_request* request, fsv_error* error);
 
@@ -574,7 +637,7 @@ typedef struct fsv_event {
   fsv_finish_reason finish_reason;
   uint32_t prompt_token_count;
   uint32_t generated_token_count;
-  uint32_t cached_token_count;      /* of the prompt, taken from the prefix cache */
+  uint32_t cached_token_count;      /* of the prompt, that came with the session's KV */
   uint64_t bytes_done, bytes_total; /* of a load */
   uint64_t queue_us;                /* submit to first computed row */
   uint64_t first_token_us;          /* submit to first token; 0 if none */
@@ -616,6 +679,10 @@ typedef struct fsv_memory_stats {
   uint64_t kv_block_bytes_used; /* of kv_bytes, holding sequences */
   uint64_t kv_block_count;
   uint64_t kv_block_free_count;
+  uint64_t session_kv_bytes; /* of kv_block_bytes_used, held by idle sessions; a block that several share counts for
+                                each */
+  uint32_t session_count;
+  uint32_t reserved;
 } fsv_memory_stats;
 
 FSV_API void fsv_memory_stats_init(fsv_memory_stats* stats);

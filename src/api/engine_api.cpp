@@ -159,6 +159,8 @@ fsv_status fsv_memory_get_stats(fsv_engine* engine, fsv_memory_stats* stats, fsv
     filled.kv_block_bytes_used = static_cast<uint64_t>(memory.kv.used_bytes);
     filled.kv_block_count = static_cast<uint64_t>(memory.kv.block_count);
     filled.kv_block_free_count = static_cast<uint64_t>(memory.kv.free_count);
+    filled.session_kv_bytes = static_cast<uint64_t>(memory.sessions.kv_bytes);
+    filled.session_count = memory.sessions.session_count;
     return fill_info(stats, filled, "stats");
   });
 }

@@ -1,6 +1,7 @@
 // Prompts, limits and stop rules of a generation.
 #include "api/generate_arguments.h"
 
+#include "api/handles.h"
 #include "api/sampling_arguments.h"
 #include "api/shim.h"
 
@@ -56,16 +57,52 @@ Result<std::vector<int32_t>> prompt_tokens(const LoadedModel& model, const Promp
   return ids;
 }
 
+Result<RequestTarget> request_target(fsv_engine* engine, fsv_model* model, fsv_session* session) {
+  RequestTarget target;
+  FSV_ASSIGN(target.engine, find_engine(engine));
+  if (model != nullptr || session == nullptr) {
+    FSV_ASSIGN(target.model, find_model(model));
+  }
+  if (session == nullptr) return target;
+  FSV_ASSIGN(const std::shared_ptr<SessionObject> object, find_session(session));
+  if (object->engine != target.engine) return invalid("the session belongs to another engine");
+  if (model != nullptr && object->session->model != target.model) {
+    return invalid("the session belongs to another model");
+  }
+  FSV_ASSIGN(target.turn, target.engine->sessions().begin_turn(object->session));
+  target.model = target.turn->model();
+  return target;
+}
+
+Result<std::vector<int32_t>> generate_prompt(const RequestTarget& target, const fsv_generate_config& config) {
+  Prompt prompt{config.text, config.text_size, config.token_ids, config.token_count, config.flags};
+  const bool follows = target.turn != nullptr && config.session_mode == FSV_SESSION_APPEND;
+  if (!follows || target.turn->tokens().empty()) return prompt_tokens(*target.model, prompt);
+  std::vector<int32_t> ids = target.turn->tokens();
+  if (config.text == nullptr && config.token_ids == nullptr) return ids;
+  prompt.flags &= ~static_cast<uint32_t>(FSV_TOKENIZE_ADD_BOS);
+  FSV_ASSIGN(const std::vector<int32_t> added, prompt_tokens(*target.model, prompt));
+  ids.insert(ids.end(), added.begin(), added.end());
+  return ids;
+}
+
 Result<RequestParameters> generate_parameters(const LoadedModel& model, const fsv_generate_config& config) {
   constexpr uint32_t kLogprobsMax = 20;
   RequestParameters parameters;
-  if (config.max_tokens == 0) return invalid("config.max_tokens is 0");
+  if (config.max_tokens == 0 && config.session == nullptr) return invalid("config.max_tokens is 0");
+  if (config.session_mode > FSV_SESSION_REPLACE) {
+    return invalid(format("config.session_mode is ", config.session_mode));
+  }
+  parameters.kind = config.max_tokens == 0 ? RequestKind::kPrefill : RequestKind::kGenerate;
   if (config.min_tokens > config.max_tokens) return invalid("config.min_tokens is more than config.max_tokens");
   if (config.logprob_count > kLogprobsMax) {
     return invalid(format("config.logprob_count is ", config.logprob_count, ", at most ", kLogprobsMax));
   }
   if (config.choice_count == 0 || config.choice_count > FSV_CHOICES_MAX) {
     return invalid(format("config.choice_count is ", config.choice_count, ", 1 to ", FSV_CHOICES_MAX, " are possible"));
+  }
+  if (config.session != nullptr && config.choice_count != 1) {
+    return invalid(format("config.choice_count is ", config.choice_count, ", a session takes one answer"));
   }
   parameters.choice_count = config.choice_count;
   parameters.max_tokens = std::min<uint32_t>(config.max_tokens, INT32_MAX);
@@ -74,6 +111,7 @@ Result<RequestParameters> generate_parameters(const LoadedModel& model, const fs
   parameters.report_logprobs = config.report_logprobs != 0 || config.logprob_count > 0;
   parameters.logprob_count = config.logprob_count;
   parameters.user_data = config.user_data;
+  parameters.priority = config.priority;
   FSV_ASSIGN(parameters.sampling, sampling_parameters(model, config.sampling));
   FSV_TRY(copy_stops(config, parameters));
   return parameters;

@@ -2,7 +2,7 @@
 #pragma once
 #include <vector>
 
-#include "engine/request.h"
+#include "engine/engine.h"
 #include "fastserve.h"
 
 namespace fastserve::api {
@@ -16,6 +16,16 @@ struct Prompt {
 };
 
 Result<std::vector<int32_t>> prompt_tokens(const LoadedModel& model, const Prompt& prompt);
+
+// What a request is for: a session brings its own model and the right to change it.
+struct RequestTarget {
+  std::shared_ptr<Engine> engine;
+  std::shared_ptr<LoadedModel> model;
+  std::shared_ptr<SessionTurn> turn;  // null: without a session
+};
+Result<RequestTarget> request_target(fsv_engine* engine, fsv_model* model, fsv_session* session);
+// The whole text to compute: the config's prompt, after the session's text where it is to follow it.
+Result<std::vector<int32_t>> generate_prompt(const RequestTarget& target, const fsv_generate_config& config);
 // All but the prompt.
 Result<RequestParameters> generate_parameters(const LoadedModel& model, const fsv_generate_config& config);
 

@@ -26,7 +26,9 @@ constinit uint32_t search_start = 0;
 
 constexpr uintptr_t kGenerationMask = UINTPTR_MAX >> (kIndexBits + kKindBits + 1);
 
-const char* kind_name(HandleKind kind) { return kind == HandleKind::kEngine ? "engine" : "model"; }
+const char* kind_name(HandleKind kind) {
+  return kind == HandleKind::kEngine ? "engine" : kind == HandleKind::kModel ? "model" : "session";
+}
 
 void* encode(uint32_t index, const Slot& slot) {
   const uintptr_t value = ((((slot.generation << kKindBits) | slot.kind) << kIndexBits | index) << 1) | 1;

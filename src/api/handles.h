@@ -18,7 +18,15 @@ struct ModelObject {
   std::shared_ptr<LoadedModel> model;
 };
 
-enum class HandleKind : uint32_t { kEngine = 1, kModel = 2 };
+struct SessionObject {
+  std::shared_ptr<Engine> engine;
+  std::shared_ptr<Session> session;
+  ~SessionObject() {
+    if (session != nullptr) engine->sessions().release(session);
+  }
+};
+
+enum class HandleKind : uint32_t { kEngine = 1, kModel = 2, kSession = 3 };
 
 // Registers an object with one reference. kQueueFull when the table is full.
 Result<void*> register_handle(HandleKind kind, std::shared_ptr<void> object);
@@ -34,6 +42,10 @@ inline Result<std::shared_ptr<Engine>> find_engine(const void* handle) {
 inline Result<std::shared_ptr<LoadedModel>> find_model(const void* handle) {
   FSV_ASSIGN(std::shared_ptr<void> object, find_handle(HandleKind::kModel, handle));
   return static_cast<ModelObject*>(object.get())->model;
+}
+inline Result<std::shared_ptr<SessionObject>> find_session(const void* handle) {
+  FSV_ASSIGN(std::shared_ptr<void> object, find_handle(HandleKind::kSession, handle));
+  return std::static_pointer_cast<SessionObject>(std::move(object));
 }
 
 }  // namespace fastserve::api

@@ -9,6 +9,9 @@ namespace {
 using namespace fastserve;       // NOLINT(google-build-using-namespace)
 using namespace fastserve::api;  // NOLINT(google-build-using-namespace)
 
+fsv_session* session_of(const fsv_generate_config& config) { return config.session; }
+fsv_session* session_of(const fsv_score_config&) { return nullptr; }
+
 // What all submits share; `prepare` makes the request's parameters of a checked config.
 template <typename Config, typename Prepare>
 fsv_status submit(fsv_engine* engine, fsv_model* model, const Config* config, void (*init)(Config*),
@@ -16,23 +19,18 @@ fsv_status submit(fsv_engine* engine, fsv_model* model, const Config* config, vo
   return shim(error, [&]() -> Status {
     if (request == nullptr) return invalid("request is NULL");
     *request = 0;
-    FSV_ASSIGN(const std::shared_ptr<Engine> target, find_engine(engine));
-    FSV_ASSIGN(std::shared_ptr<LoadedModel> loaded, find_model(model));
     FSV_ASSIGN(const Config checked, config_argument(config, init, "config"));
-    FSV_ASSIGN(RequestParameters parameters, prepare(*loaded, checked));
-    FSV_ASSIGN(*request, target->submit(std::move(loaded), std::move(parameters)));
+    FSV_ASSIGN(const RequestTarget target, request_target(engine, model, session_of(checked)));
+    FSV_ASSIGN(RequestParameters parameters, prepare(target, checked));
+    parameters.turn = target.turn;
+    FSV_ASSIGN(*request, target.engine->submit(target.model, std::move(parameters)));
     return {};
   });
 }
 
-template <typename Config>
-Prompt prompt_of(const Config& config, uint32_t flags) {
-  return {config.text, config.text_size, config.token_ids, config.token_count, flags};
-}
-
-Result<RequestParameters> prepare_generate(const LoadedModel& model, const fsv_generate_config& config) {
-  FSV_ASSIGN(RequestParameters parameters, generate_parameters(model, config));
-  FSV_ASSIGN(parameters.prompt, prompt_tokens(model, prompt_of(config, config.flags)));
+Result<RequestParameters> prepare_generate(const RequestTarget& target, const fsv_generate_config& config) {
+  FSV_ASSIGN(RequestParameters parameters, generate_parameters(*target.model, config));
+  FSV_ASSIGN(parameters.prompt, generate_prompt(target, config));
   return parameters;
 }
 
@@ -48,13 +46,14 @@ Result<RequestParameters> prepare_chat(const LoadedModel& model, const fsv_chat*
   return parameters;
 }
 
-Result<RequestParameters> prepare_score(const LoadedModel& model, const fsv_score_config& config) {
+Result<RequestParameters> prepare_score(const RequestTarget& target, const fsv_score_config& config) {
   RequestParameters parameters;
   parameters.kind = RequestKind::kScore;
   parameters.full_logits = (config.flags & FSV_SCORE_FULL_LOGITS) != 0;
   parameters.user_data = config.user_data;
   const uint32_t flags = config.flags & ~static_cast<uint32_t>(FSV_SCORE_FULL_LOGITS);
-  FSV_ASSIGN(parameters.prompt, prompt_tokens(model, prompt_of(config, flags)));
+  FSV_ASSIGN(parameters.prompt, prompt_tokens(*target.model, {config.text, config.text_size, config.token_ids,
+                                                              config.token_count, flags}));
   if (parameters.prompt.size() < 2) return invalid("a score needs at least 2 tokens");
   return parameters;
 }
@@ -78,8 +77,8 @@ fsv_status fsv_submit_generate(fsv_engine* engine, fsv_model* model, const fsv_g
 fsv_status fsv_submit_chat(fsv_engine* engine, fsv_model* model, const fsv_chat* chat,
                            const fsv_generate_config* config, fsv_request* request, fsv_error* error) {
   return submit(engine, model, config, fsv_generate_config_init, request, error,
-                [chat](const LoadedModel& loaded, const fsv_generate_config& checked) {
-                  return prepare_chat(loaded, chat, checked);
+                [chat](const RequestTarget& target, const fsv_generate_config& checked) {
+                  return prepare_chat(*target.model, chat, checked);
                 });
 }
 

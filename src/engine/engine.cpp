@@ -169,14 +169,22 @@ EngineMemory Engine::memory() {
     memory.kv.block_count += usage.block_count;
     memory.kv.free_count += usage.free_count;
   }
+  memory.sessions = sessions_.usage();
   return memory;
 }
 
 bool Engine::check_integrity() {
   const std::lock_guard lock(mutex_);
-  return std::all_of(models_.begin(), models_.end(), [](const std::weak_ptr<LoadedModel>& weak) {
+  return std::all_of(models_.begin(), models_.end(), [this](const std::weak_ptr<LoadedModel>& weak) {
     const std::shared_ptr<LoadedModel> model = weak.lock();
-    return model == nullptr || model->kv.check_integrity();
+    if (model == nullptr) return true;
+    std::vector<const SequenceKv*> held;
+    sessions_.collect(*model, held);
+    requests_.for_each([&](const Request& request) {
+      if (request.is_finished() || request.model != model) return;
+      for (const Sequence& sequence : request.sequences) held.push_back(&sequence.kv);
+    });
+    return model->kv.check_integrity(held);
   });
 }
 

@@ -18,6 +18,7 @@
 #include "engine/request.h"
 #include "engine/runner.h"
 #include "engine/scheduler.h"
+#include "engine/session.h"
 #include "engine/slot_table.h"
 
 namespace fastserve {
@@ -85,6 +86,7 @@ struct EngineMemory {
   MemoryStats stats;
   uint32_t model_count = 0;
   KvCache::Usage kv;
+  SessionTable::Usage sessions;
 };
 
 class Engine : private Admission {
@@ -112,6 +114,11 @@ class Engine : private Admission {
   Status wait(uint64_t timeout_us);
   intptr_t wait_handle() const { return events_->native_handle(); }
 
+  // Sessions, for models of this engine.
+  SessionTable& sessions() { return sessions_; }
+  // Whether requests and sessions can name a model.
+  Status check_runs(const LoadedModel& model) const;
+
   // Life.
   Status step(uint64_t max_us, bool* more);
   void pause(bool paused);
@@ -120,7 +127,7 @@ class Engine : private Admission {
   EngineMetrics metrics();
   EngineMemory memory();
   const EngineOptions& options() const { return options_; }
-  // Blocks of every loaded model are consistent; for tests, with the engine idle.
+  // Blocks of every loaded model are those that its requests and sessions hold; for tests.
   bool check_integrity();
 
  private:
@@ -136,6 +143,7 @@ class Engine : private Admission {
   bool heed_attention();
   Progress continue_step(int64_t deadline_ns);
   bool try_admit(size_t waiting_index) override;
+  bool admit_kv(Request& request);
   void drain_incoming();
   void drop_cancelled_from_batch();
   void commit_computed();
@@ -199,6 +207,7 @@ class Engine : private Admission {
   std::mutex poll_mutex_;            // one consumer at a time; taken before mutex_
   std::condition_variable work_;     // the engine thread and the loader sleep here
   std::condition_variable settled_;  // shutdown and ticket waits
+  SessionTable sessions_{mutex_};
   SlotTable<Request> requests_;
   SlotTable<Ticket> tickets_;
   std::unique_ptr<EventHub> events_;

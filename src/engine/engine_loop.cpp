@@ -118,14 +118,19 @@ std::shared_ptr<LoadedModel> Engine::choose_model(uint64_t turn) {
 }
 
 void Engine::build_views(LoadedModel* model) {
-  auto view_of = [](const Sequence& sequence) {
+  auto view_of = [this](const Sequence& sequence) {
     const Request& request = *sequence.request;
     SequenceView view;
     view.id = request.id;
     view.arrival_ns = request.submitted_ns;
     view.pending_tokens = sequence.pending_tokens();
-    if (request.parameters.full_logits) view.pending_tokens = std::min(view.pending_tokens, kFullLogitsRows);
     view.computed_tokens = sequence.computed;
+    if (request.parameters.turn != nullptr && !request.admitted) {
+      view.computed_tokens = sessions_.reusable(*request.parameters.turn);
+      view.pending_tokens -= view.computed_tokens;
+    }
+    if (request.parameters.full_logits) view.pending_tokens = std::min(view.pending_tokens, kFullLogitsRows);
+    view.priority = request.parameters.priority;
     view.decoding = sequence.generated > 0 && view.pending_tokens == 1;
     return view;
   };
@@ -151,7 +156,7 @@ bool Engine::try_admit(size_t waiting_index) {
   if (running_.size() + request.sequences.size() > options_.max_sequences) return false;
   bool admitted = false;
   const Status status = guarded([&] {
-    admitted = admit_sequences(request, static_cast<int32_t>(options_.max_batch_tokens));
+    admitted = admit_kv(request);
     return Status();
   });
   if (!status.ok()) {
@@ -163,6 +168,22 @@ bool Engine::try_admit(size_t waiting_index) {
   request.state = RequestState::kRunning;
   for (Sequence& sequence : request.sequences) running_.push_back(&sequence);
   return true;
+}
+
+// Idle sessions hold no one up: their KV goes, the one that was used longest ago first.
+bool Engine::admit_kv(Request& request) {
+  Sequence& first = request.first();
+  SessionTurn* turn = request.parameters.turn.get();
+  if (turn != nullptr) first.computed = sessions_.lend(*turn, first.kv);
+  bool admitted = false;
+  do {
+    admitted = admit_sequences(request, static_cast<int32_t>(options_.max_batch_tokens));
+  } while (!admitted && sessions_.drop_one(*request.model));
+  request.cached_count = static_cast<uint32_t>(first.computed);
+  if (admitted || turn == nullptr) return admitted;
+  sessions_.take_back(*turn, first.kv);
+  first.computed = 0;
+  return false;
 }
 
 // Looks at cancels, pauses and the end. False: the step stays where it is for now.
@@ -227,8 +248,10 @@ void Engine::end_step() {
   const std::lock_guard lock(mutex_);
   std::erase_if(running_, [this](Sequence* sequence) {
     Request& request = *sequence->request;
-    const bool is_scored = request.parameters.kind == RequestKind::kScore && sequence->pending_tokens() == 0;
-    if (is_scored && !request.is_finished()) finish_request(request, FinishReason::kStop, {});
+    const RequestKind kind = request.parameters.kind;
+    if (kind != RequestKind::kGenerate && sequence->pending_tokens() == 0 && !request.is_finished()) {
+      finish_request(request, kind == RequestKind::kScore ? FinishReason::kStop : FinishReason::kLength, {});
+    }
     return sequence->is_finished();
   });
   const auto step_us = static_cast<uint64_t>(clock_.now_ns() - step_started_ns_) / 1000;
@@ -260,7 +283,8 @@ void Engine::mark_ready(Request& request) {
 Status Engine::end_sequence(Sequence& sequence, FinishReason reason) {
   sequence.finish_reason = reason;
   const Request& request = *sequence.request;
-  if (!sequence.kv.groups.empty()) request.model->kv.release(sequence.kv);
+  // A session takes its KV back with the text, in finish_request.
+  if (request.parameters.turn == nullptr && !sequence.kv.groups.empty()) request.model->kv.release(sequence.kv);
   return guarded([&] {
     if (request.parameters.kind == RequestKind::kGenerate) flush_text(sequence);
     return Status();
@@ -286,6 +310,9 @@ void Engine::finish_request(Request& request, FinishReason reason, Status status
   }
   request.finish_reason = status.ok() ? reason : FinishReason::kError;
   request.finish_status = std::move(status);
+  if (request.parameters.turn != nullptr) {
+    sessions_.end(*request.parameters.turn, request.first(), request.finish_reason == FinishReason::kError);
+  }
   request.state = RequestState::kFinished;
   request.finished_ns = clock_.now_ns();
   --requests_alive_;

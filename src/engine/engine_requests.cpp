@@ -19,17 +19,23 @@ uint64_t elapsed_us(int64_t from_ns, int64_t to_ns) {
 
 }  // namespace
 
-Result<uint64_t> Engine::submit(std::shared_ptr<LoadedModel> model, RequestParameters parameters) {
-  if (model->memory != memory_) {
+Status Engine::check_runs(const LoadedModel& model) const {
+  if (model.memory != memory_) {
     return Status::from_literal(StatusCode::kInvalidArgument, "the model was loaded by another engine");
   }
-  if (model->def == nullptr) {
+  if (model.def == nullptr) {
     return Status::from_literal(StatusCode::kWrongState,
                                 "the model was loaded for its text alone: it computes nothing");
   }
+  return {};
+}
+
+Result<uint64_t> Engine::submit(std::shared_ptr<LoadedModel> model, RequestParameters parameters) {
+  FSV_TRY(check_runs(*model));
   auto request = std::make_shared<Request>();
   request->model = std::move(model);
   request->parameters = std::move(parameters);
+  if (request->parameters.turn != nullptr) request->parameters.turn->set_prompt(request->parameters.prompt);
   FSV_TRY(prepare_request(*request, options_));
   const std::lock_guard lock(mutex_);
   if (is_draining_) return Status::from_literal(StatusCode::kShutdown, "the engine is shutting down");
@@ -124,6 +130,7 @@ bool Engine::deliver_request(Request& request, size_t capacity, size_t& count, D
   event.number = request.id;
   event.user_data = request.parameters.user_data;
   event.prompt_count = static_cast<uint32_t>(request.prompt_count());
+  event.cached_count = request.cached_count;
   event.generated_count = request.generated_count();
   event.queue_us = elapsed_us(request.submitted_ns, request.first_row_ns);
   event.first_token_us = elapsed_us(request.submitted_ns, request.first_token_ns);

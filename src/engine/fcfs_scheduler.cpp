@@ -1,5 +1,6 @@
-// First come, first served.
+// First come, first served, higher priorities before lower ones.
 #include <algorithm>
+#include <numeric>
 
 #include "engine/scheduler.h"
 
@@ -20,14 +21,31 @@ class FcfsScheduler final : public Scheduler {
     for (size_t i = 0; i < input.running.size() && budget > 0; ++i) {
       if (input.running[i].decoding) take(false, i, input.running[i]);
     }
-    for (size_t i = 0; i < input.running.size() && budget > 0; ++i) {
-      if (!input.running[i].decoding) take(false, i, input.running[i]);
+    if (budget == 0) return;
+    for (const uint32_t i : by_priority(input.running)) {
+      if (budget > 0 && !input.running[i].decoding) take(false, i, input.running[i]);
     }
-    for (size_t i = 0; i < input.waiting.size() && budget > 0; ++i) {
-      if (!input.admission->try_admit(i)) break;
+    if (budget == 0) return;
+    for (const uint32_t i : by_priority(input.waiting)) {
+      if (budget == 0 || !input.admission->try_admit(i)) break;
       take(true, i, input.waiting[i]);
     }
   }
+
+ private:
+  std::span<const uint32_t> by_priority(std::span<const SequenceView> views) {
+    order_.resize(views.size());  // keeps its capacity
+    std::iota(order_.begin(), order_.end(), 0U);
+    auto comes_first = [&](uint32_t a, uint32_t b) {
+      return views[a].priority != views[b].priority ? views[a].priority > views[b].priority : a < b;
+    };
+    if (!std::is_sorted(order_.begin(), order_.end(), comes_first)) {
+      std::sort(order_.begin(), order_.end(), comes_first);
+    }
+    return order_;
+  }
+
+  std::vector<uint32_t> order_;
 };
 
 }  // namespace

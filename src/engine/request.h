@@ -10,10 +10,11 @@
 
 #include "engine/loaded_model.h"
 #include "engine/sequence.h"
+#include "engine/session.h"
 
 namespace fastserve {
 
-enum class RequestKind : uint32_t { kGenerate = 0, kScore = 1 };
+enum class RequestKind : uint32_t { kGenerate = 0, kScore = 1, kPrefill = 2 };
 enum class RequestState : uint32_t { kQueued = 0, kRunning = 1, kPaused = 2, kFinished = 3 };
 
 // Checked and copied from the caller's structs by api/.
@@ -30,7 +31,9 @@ struct RequestParameters {
   std::vector<std::string> stop_strings;
   std::vector<int32_t> stop_token_ids;
   SamplingParameters sampling;
+  int32_t priority = 0;
   uint64_t user_data = 0;
+  std::shared_ptr<SessionTurn> turn;  // null: without a session
 };
 
 struct Request {
@@ -52,6 +55,7 @@ struct Request {
   bool in_ready_list = false;
   bool finish_delivered = false;
   uint32_t prefilled_count = 0;  // for status
+  uint32_t cached_count = 0;     // of the prompt: came with a session
   FinishReason finish_reason = FinishReason::kNone;
   Status finish_status;
   int64_t finished_ns = 0;
@@ -68,7 +72,7 @@ struct Request {
   int32_t prompt_count() const { return static_cast<int32_t>(parameters.prompt.size()); }
   // The most tokens whose keys and values a sequence can need: the last drawn token is never computed.
   int32_t kv_tokens_max() const {
-    if (parameters.kind == RequestKind::kScore) return prompt_count();
+    if (parameters.kind != RequestKind::kGenerate) return prompt_count();
     const int64_t total = int64_t{prompt_count()} + parameters.max_tokens - 1;
     return static_cast<int32_t>(std::min<int64_t>(total, std::max(model->context_tokens, prompt_count())));
   }

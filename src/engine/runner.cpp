@@ -73,7 +73,7 @@ void Runner::collect_logit_rows(const BatchSequence& entry) {
       logit_rows_.push_back({entry.row_begin + i, &sequence, entry.position_begin + i});
     return;
   }
-  if (end != sequence.token_count()) return;
+  if (end != sequence.token_count() || sequence.request->parameters.kind == RequestKind::kPrefill) return;
   const int32_t last_row = entry.row_begin + entry.row_count - 1;
   logit_rows_.push_back({last_row, &sequence, end - 1});
   if (sequence.choice != 0 || sequence.generated > 0) return;

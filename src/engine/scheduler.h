@@ -15,6 +15,7 @@ struct SequenceView {
   int32_t pending_tokens = 0;   // known but not computed: the rest of the prompt, or 1 in decode
   int32_t computed_tokens = 0;  // in the KV cache
   bool decoding = false;        // the prompt is done
+  int32_t priority = 0;         // higher first, where the scheduler heeds it
 };
 
 // Asks the engine to give a waiting sequence its slot and its promise of KV blocks.
@@ -49,8 +50,8 @@ class Scheduler {
   virtual void plan(const SchedulerInput& input, Plan& plan) = 0;
 };
 
-// First come, first served, with chunked prefill: every running decode, then prefill chunks by arrival, then
-// admissions by arrival until one does not fit.
+// First come, first served among equals, with chunked prefill: every running decode, then prefill chunks, then
+// admissions until one does not fit; both by priority, then by arrival. What runs is never interrupted.
 std::unique_ptr<Scheduler> create_fcfs_scheduler();
 
 }  // namespace fastserve

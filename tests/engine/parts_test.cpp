@@ -131,6 +131,25 @@ TEST(FcfsTest, NobodyPassesOneThatDoesNotFit) {
   EXPECT_EQ(doorman.asked, std::vector<size_t>{0});
 }
 
+TEST(FcfsTest, PrioritiesComeBeforeArrival) {
+  const auto scheduler = create_fcfs_scheduler();
+  auto with_priority = [](int32_t priority) {
+    SequenceView view = prefill(10);
+    view.priority = priority;
+    return view;
+  };
+  const std::vector<SequenceView> running = {with_priority(-1), decode(), with_priority(5), with_priority(5)};
+  const std::vector<SequenceView> waiting = {with_priority(0), with_priority(-7), with_priority(3), with_priority(0)};
+  Doorman doorman(3);
+  SchedulerInput input{running, waiting, 1000, 32, &doorman};
+  Plan plan;
+  scheduler->plan(input, plan);
+  std::vector<uint32_t> order;
+  for (const PlanEntry& entry : plan.entries) order.push_back(entry.index);
+  EXPECT_EQ(order, (std::vector<uint32_t>{1, 2, 3, 0, 2, 0, 3}));
+  EXPECT_EQ(doorman.asked, (std::vector<size_t>{2, 0, 3, 1}));  // the last one has no place
+}
+
 TEST(FcfsTest, RandomPlansKeepTheirBounds) {
   const auto scheduler = create_fcfs_scheduler();
   std::mt19937 random(2);

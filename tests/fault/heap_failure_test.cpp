@@ -31,6 +31,7 @@ void fail_each(bool is_pumped, bool and_all_after, uint64_t stride) {
   ASSERT_TRUE(expected.finished);
   ASSERT_EQ(expected.failure_count, 0u);
   ASSERT_EQ(expected.token_count, 12u);
+  ASSERT_EQ(expected.session_token_count, 60u);
   const uint64_t before_all = heap_hooks::counts().allocations;
   (void)run_a_life(file.path(), is_pumped);
   const uint64_t per_life = heap_hooks::counts().allocations - before_all;
@@ -51,6 +52,7 @@ void fail_each(bool is_pumped, bool and_all_after, uint64_t stride) {
     if (heap_hooks::counts().failures != failures) continue;
     ASSERT_EQ(result.failure_count, 0u) << n;
     ASSERT_EQ(result.token_count, expected.token_count) << n;
+    ASSERT_TRUE(std::ranges::equal(result.session_tokens, expected.session_tokens)) << n;
   }
   const RunResult after = run_a_life(file.path(), is_pumped);
   EXPECT_EQ(after.failure_count, 0u);

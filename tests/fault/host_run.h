@@ -15,6 +15,8 @@ struct RunResult {
   int32_t tokens[kRoom] = {};  // of the one generation
   size_t token_count = 0;
   bool finished = false;
+  int32_t session_tokens[kRoom] = {};  // of the session's turns
+  size_t session_token_count = 0;
 };
 
 inline void note(RunResult& result, fsv_status status) {
@@ -61,6 +63,18 @@ inline fsv_model* load_model(fsv_engine* engine, const std::string& path, bool i
   return model;
 }
 
+inline void run_to_the_end(fsv_engine* engine, bool is_pumped, RunResult& result) {
+  for (int i = 0; i < 2000 && !result.finished; ++i) {
+    if (is_pumped) {
+      uint32_t more = 0;
+      note(result, fsv_engine_step(engine, 1000, &more, nullptr));
+    } else {
+      (void)fsv_wait(engine, 10000, nullptr);
+    }
+    poll_into(engine, result);
+  }
+}
+
 inline void generate(fsv_engine* engine, fsv_model* model, bool is_pumped, RunResult& result) {
   const char text[] = "and the end of the line";
   const fsv_string stop = {"nowhere", SIZE_MAX};
@@ -79,16 +93,46 @@ inline void generate(fsv_engine* engine, fsv_model* model, bool is_pumped, RunRe
   config.sampling = &sampling;
   fsv_request request = 0;
   note(result, fsv_submit_generate(engine, model, &config, &request, nullptr));
-  if (request == 0) return;
-  for (int i = 0; i < 2000 && !result.finished; ++i) {
-    if (is_pumped) {
-      uint32_t more = 0;
-      note(result, fsv_engine_step(engine, 1000, &more, nullptr));
-    } else {
-      (void)fsv_wait(engine, 10000, nullptr);
+  if (request != 0) run_to_the_end(engine, is_pumped, result);
+}
+
+// A session of two turns, a fork that goes on, and what takes turns back.
+inline void converse(fsv_engine* engine, fsv_model* model, bool is_pumped, RunResult& result) {
+  const int32_t ids[] = {10, 20, 30, 40, 50};
+  fsv_session *session = nullptr, *fork = nullptr;
+  note(result, fsv_session_create(engine, model, &session, nullptr));
+  if (session == nullptr) return;
+  fsv_sampling sampling;
+  fsv_sampling_init(&sampling);
+  sampling.temperature = 0;
+  fsv_generate_config config;
+  fsv_generate_config_init(&config);
+  config.token_ids = ids;
+  config.token_count = 5;
+  config.max_tokens = 20;
+  config.ignore_eos = 1;
+  config.sampling = &sampling;
+  RunResult said;
+  for (int turn = 0; turn < 3; ++turn) {
+    if (turn == 2) {
+      note(result, fsv_session_fork(session, 30, &fork, nullptr));
+      if (fork == nullptr) break;
     }
-    poll_into(engine, result);
+    config.session = fork != nullptr ? fork : session;
+    fsv_request request = 0;
+    note(result, fsv_submit_generate(engine, nullptr, &config, &request, nullptr));
+    if (request == 0) break;
+    said.finished = false;
+    run_to_the_end(engine, is_pumped, said);
   }
+  for (size_t i = 0; i < said.failure_count; ++i) note(result, said.failures[i]);
+  result.session_token_count = said.token_count;
+  for (size_t i = 0; i < said.token_count; ++i) result.session_tokens[i] = said.tokens[i];
+  const fsv_status undone = fsv_session_undo(session, nullptr);
+  if (undone != FSV_ERROR_WRONG_STATE) note(result, undone);  // a turn that failed cannot be taken back
+  note(result, fsv_session_truncate(session, 0, nullptr));
+  if (fork != nullptr) note(result, fsv_session_release(fork, nullptr));
+  note(result, fsv_session_release(session, nullptr));
 }
 
 // Two more requests of two answers each: one is cancelled, one lives until the shutdown.
@@ -127,6 +171,7 @@ inline RunResult run_a_life(const std::string& path, bool is_pumped) {
   fsv_model* model = load_model(engine, path, is_pumped, result);
   if (model != nullptr) {
     generate(engine, model, is_pumped, result);
+    converse(engine, model, is_pumped, result);
     cancel_and_leave(engine, model, is_pumped, result);
     note(result, fsv_engine_shutdown(engine, 0, nullptr));
     note(result, fsv_model_release(model, nullptr));

@@ -28,7 +28,7 @@ struct Reply {
   fsv_status status = FSV_OK;
   std::string message;
   fsv_finish_reason reason = FSV_FINISH_NONE;
-  uint32_t prompt_count = 0, generated_count = 0;
+  uint32_t prompt_count = 0, generated_count = 0, cached_count = 0;
   uint64_t user_data = 0;
   size_t event_count = 0;  // with output
   double cumulative_logprob = 0;
@@ -262,6 +262,7 @@ class Host {
     reply.message.assign(event.message != nullptr ? event.message : "", event.message_size);
     reply.prompt_count = event.prompt_token_count;
     reply.generated_count = event.generated_token_count;
+    reply.cached_count = event.cached_token_count;
     reply.cumulative_logprob = event.cumulative_logprob;
   }
   void take_output(const fsv_event& event, Reply& reply) {

@@ -32,8 +32,10 @@ struct TinyShape {
   uint32_t type = kTinyF32;  // of matrices
   bool tied = true;
   uint32_t seed = 1;
-  float gain = 1.6F;  // of matrices: large enough that prompts tell in the logits
-  std::string architecture = "llama";
+  float gain = 1.6F;                   // of matrices: large enough that prompts tell in the logits
+  std::string architecture = "llama";  // or "gemma3": norms around every block, five layers of six see a window
+  uint32_t window = 0;                 // keys that a layer with a window sees
+  bool add_bos = false;                // kTinyEnd begins every text
 };
 
 // Ids of the tokens that are no plain bytes.
@@ -164,6 +166,10 @@ inline std::vector<TinyTensor> tiny_tensors(const TinyShape& s) {
     matrix(prefix + "attn_k.weight", uint64_t{s.kv_heads} * s.head_dim, s.hidden, s.gain);
     matrix(prefix + "attn_v.weight", uint64_t{s.kv_heads} * s.head_dim, s.hidden, s.gain);
     matrix(prefix + "attn_output.weight", s.hidden, uint64_t{s.heads} * s.head_dim, s.gain);
+    if (s.architecture == "gemma3") {
+      for (const char* name : {"attn_q_norm.weight", "attn_k_norm.weight"}) vector(prefix + name, s.head_dim);
+      for (const char* name : {"post_attention_norm.weight", "post_ffw_norm.weight"}) vector(prefix + name, s.hidden);
+    }
     vector(prefix + "ffn_norm.weight", s.hidden);
     matrix(prefix + "ffn_gate.weight", s.intermediate, s.hidden, s.gain);
     matrix(prefix + "ffn_up.weight", s.intermediate, s.hidden, s.gain);
@@ -182,7 +188,7 @@ inline std::vector<uint8_t> tiny_gguf(const TinyShape& s,
   const std::vector<std::string> tokens = tiny::tokens(), merges = tiny::merges();
   constexpr uint64_t kKeys = 16;
   GgufWriter w;
-  w.preamble(3, tensors.size(), kKeys);
+  w.preamble(3, tensors.size(), kKeys + (s.window != 0 ? 1 : 0) + (s.add_bos ? 2 : 0));
   auto u32 = [&](const std::string& key, uint32_t value) { w.key(key, kGgufUint32).u32(value); };
   w.key("general.architecture", kGgufString).text(s.architecture);
   w.key("general.name", kGgufString).text("tiny");
@@ -195,6 +201,11 @@ inline std::vector<uint8_t> tiny_gguf(const TinyShape& s,
   u32(p + "context_length", s.context);
   w.key(p + "attention.layer_norm_rms_epsilon", kGgufFloat32).f32(1e-5F);
   w.key(p + "rope.freq_base", kGgufFloat32).f32(10000);
+  if (s.window != 0) u32(p + "attention.sliding_window", s.window);
+  if (s.add_bos) {
+    u32("tokenizer.ggml.bos_token_id", static_cast<uint32_t>(kTinyEnd));
+    w.key("tokenizer.ggml.add_bos_token", kGgufBool).number(1, 1);
+  }
   w.key("tokenizer.ggml.model", kGgufString).text("gpt2");
   w.key("tokenizer.ggml.pre", kGgufString).text("smollm");
   w.array("tokenizer.ggml.tokens", kGgufString, tokens.size());
