@@ -9,19 +9,6 @@
 #include "ops/norm.h"
 
 namespace fastserve {
-namespace {
-
-void add_matrix(std::vector<TensorSpec>& specs, std::string name, int64_t rows, int64_t cols, Weight& weight,
-                bool required = true, int64_t stack = 1) {
-  specs.push_back({std::move(name), TensorRole::kMatrix, rows, cols, &weight, required, stack});
-}
-
-void add_vector(std::vector<TensorSpec>& specs, std::string name, int64_t size, Weight& weight, bool required = true) {
-  specs.push_back({std::move(name), TensorRole::kVector, size, 1, &weight, required, 1});
-}
-
-}  // namespace
-
 Status read_rope_scaling(const Hyperparameters& parameters, RopeSet& set) {
   FSV_ASSIGN(const std::string_view type, parameters.text_or("rope.scaling.type", "none"));
   if (type == "none") return {};
@@ -84,6 +71,14 @@ Status Decoder::read_common(const ModelSource& source, std::string_view architec
   attention.qk_norm_eps = config_.norm_eps;
   config_.mlp.intermediate = intermediate;
   return {};
+}
+
+Status Decoder::read_llama(const ModelSource& source, std::string_view architecture) {
+  const Hyperparameters parameters(source, architecture);
+  FSV_TRY(read_common(source, architecture));
+  FSV_TRY(read_rope_scaling(parameters, config_.rope_sets[0]));
+  FSV_TRY(read_experts(parameters, config_));
+  return read_windows(source, architecture, 0, [](int32_t) { return true; });
 }
 
 AttentionConfig Decoder::layer_attention(int32_t index) const {

@@ -60,6 +60,9 @@ class Decoder : public ModelDef {
   };
   // The keys that nearly every family has: sizes, norm, rope base; then attention's derived values.
   Status read_common(const ModelSource& source, std::string_view architecture);
+  // What llama and those that differ from it in little have: the common keys, linear rope scaling, routed experts, and
+  // a window that, if there is one, holds in every layer.
+  Status read_llama(const ModelSource& source, std::string_view architecture);
   // "attention.sliding_window" (or `fallback`; 0: none) and the layers that have it: those that
   // "attention.sliding_window_pattern" lists, else those of the family's rule.
   template <typename Rule>

@@ -42,6 +42,15 @@ Result<std::string_view> Hyperparameters::text_or(std::string_view name, std::st
   return source_.string_or(key(name), fallback);
 }
 
+void add_matrix(std::vector<TensorSpec>& specs, std::string name, int64_t rows, int64_t cols, Weight& weight,
+                bool required, int64_t stack) {
+  specs.push_back({std::move(name), TensorRole::kMatrix, rows, cols, &weight, required, stack});
+}
+
+void add_vector(std::vector<TensorSpec>& specs, std::string name, int64_t size, Weight& weight, bool required) {
+  specs.push_back({std::move(name), TensorRole::kVector, size, 1, &weight, required, 1});
+}
+
 std::vector<float> rope_frequencies(float base, int32_t dims) {
   std::vector<float> frequencies(static_cast<size_t>(dims / 2));
   for (size_t i = 0; i < frequencies.size(); ++i) {

@@ -48,6 +48,11 @@ class Hyperparameters {
   std::string prefix_;
 };
 
+// One more tensor that a family wants.
+void add_matrix(std::vector<TensorSpec>& specs, std::string name, int64_t rows, int64_t cols, Weight& weight,
+                bool required = true, int64_t stack = 1);
+void add_vector(std::vector<TensorSpec>& specs, std::string name, int64_t size, Weight& weight, bool required = true);
+
 // 1 / base^(2i/dims), computed as transformers does (float power of a float base).
 std::vector<float> rope_frequencies(float base, int32_t dims);
 

@@ -74,33 +74,27 @@ Status Gpt2::configure(const ModelSource& source, std::string_view architecture)
 std::vector<TensorSpec> Gpt2::tensors() {
   const int64_t hidden = shape_.hidden_size, wide = mlp_.intermediate;
   std::vector<TensorSpec> specs;
-  auto matrix = [&](std::string name, int64_t rows, int64_t cols, Weight& weight, bool required = true) {
-    specs.push_back({std::move(name), TensorRole::kMatrix, rows, cols, &weight, required, 1});
-  };
-  auto vector = [&](std::string name, int64_t size, Weight& weight) {
-    specs.push_back({std::move(name), TensorRole::kVector, size, 1, &weight, true, 1});
-  };
-  matrix("token_embd.weight", shape_.vocabulary_size, hidden, embedding_);
-  matrix("position_embd.weight", shape_.context_tokens, hidden, positions_);
-  vector("output_norm.weight", hidden, output_norm_);
-  vector("output_norm.bias", hidden, output_norm_bias_);
-  matrix("output.weight", shape_.vocabulary_size, hidden, output_, false);
+  add_matrix(specs, "token_embd.weight", shape_.vocabulary_size, hidden, embedding_);
+  add_matrix(specs, "position_embd.weight", shape_.context_tokens, hidden, positions_);
+  add_vector(specs, "output_norm.weight", hidden, output_norm_);
+  add_vector(specs, "output_norm.bias", hidden, output_norm_bias_);
+  add_matrix(specs, "output.weight", shape_.vocabulary_size, hidden, output_, false);
   layers_.resize(static_cast<size_t>(shape_.layer_count));
   for (size_t index = 0; index < layers_.size(); ++index) {
     Layer& layer = layers_[index];
     const std::string prefix = format("blk.", index, ".");
-    vector(prefix + "attn_norm.weight", hidden, layer.attention_norm);
-    vector(prefix + "attn_norm.bias", hidden, layer.attention_norm_bias);
-    matrix(prefix + "attn_qkv.weight", 3 * hidden, hidden, layer.attention.qkv);
-    vector(prefix + "attn_qkv.bias", 3 * hidden, layer.attention.qkv_bias);
-    matrix(prefix + "attn_output.weight", hidden, hidden, layer.attention.out);
-    vector(prefix + "attn_output.bias", hidden, layer.attention.out_bias);
-    vector(prefix + "ffn_norm.weight", hidden, layer.mlp_norm);
-    vector(prefix + "ffn_norm.bias", hidden, layer.mlp_norm_bias);
-    matrix(prefix + "ffn_up.weight", wide, hidden, layer.mlp.up);
-    vector(prefix + "ffn_up.bias", wide, layer.mlp.up_bias);
-    matrix(prefix + "ffn_down.weight", hidden, wide, layer.mlp.down);
-    vector(prefix + "ffn_down.bias", hidden, layer.mlp.down_bias);
+    add_vector(specs, prefix + "attn_norm.weight", hidden, layer.attention_norm);
+    add_vector(specs, prefix + "attn_norm.bias", hidden, layer.attention_norm_bias);
+    add_matrix(specs, prefix + "attn_qkv.weight", 3 * hidden, hidden, layer.attention.qkv);
+    add_vector(specs, prefix + "attn_qkv.bias", 3 * hidden, layer.attention.qkv_bias);
+    add_matrix(specs, prefix + "attn_output.weight", hidden, hidden, layer.attention.out);
+    add_vector(specs, prefix + "attn_output.bias", hidden, layer.attention.out_bias);
+    add_vector(specs, prefix + "ffn_norm.weight", hidden, layer.mlp_norm);
+    add_vector(specs, prefix + "ffn_norm.bias", hidden, layer.mlp_norm_bias);
+    add_matrix(specs, prefix + "ffn_up.weight", wide, hidden, layer.mlp.up);
+    add_vector(specs, prefix + "ffn_up.bias", wide, layer.mlp.up_bias);
+    add_matrix(specs, prefix + "ffn_down.weight", hidden, wide, layer.mlp.down);
+    add_vector(specs, prefix + "ffn_down.bias", hidden, layer.mlp.down_bias);
   }
   return specs;
 }

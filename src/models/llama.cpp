@@ -8,11 +8,7 @@ namespace {
 class Llama final : public Decoder {
  public:
   Status configure(const ModelSource& source, std::string_view architecture) {
-    const Hyperparameters parameters(source, architecture);
-    FSV_TRY(read_common(source, architecture));
-    FSV_TRY(read_rope_scaling(parameters, config_.rope_sets[0]));
-    FSV_TRY(read_experts(parameters, config_));
-    FSV_TRY(read_windows(source, architecture, 0, [](int32_t) { return true; }));
+    FSV_TRY(read_llama(source, architecture));
     config_.has_rope_factors = true;
     describe_shape();
     return {};

@@ -27,8 +27,8 @@ class Phi3 final : public Decoder {
   std::vector<TensorSpec> tensors() override {
     std::vector<TensorSpec> specs = Decoder::tensors();
     const int64_t pairs = config_.attention.rope_pairs;
-    specs.push_back({"rope_factors_long.weight", TensorRole::kVector, pairs, 1, &long_factors_, false, 1});
-    specs.push_back({"rope_factors_short.weight", TensorRole::kVector, pairs, 1, &short_factors_, false, 1});
+    add_vector(specs, "rope_factors_long.weight", pairs, long_factors_, false);
+    add_vector(specs, "rope_factors_short.weight", pairs, short_factors_, false);
     return specs;
   }
 

@@ -7,11 +7,7 @@ namespace {
 class Qwen3 final : public Decoder {
  public:
   Status configure(const ModelSource& source, std::string_view architecture) {
-    const Hyperparameters parameters(source, architecture);
-    FSV_TRY(read_common(source, architecture));
-    FSV_TRY(read_rope_scaling(parameters, config_.rope_sets[0]));
-    FSV_TRY(read_experts(parameters, config_));
-    FSV_TRY(read_windows(source, architecture, 0, [](int32_t) { return true; }));
+    FSV_TRY(read_llama(source, architecture));
     config_.attention.rope_kind = kernels::RopeKind::kHalves;
     config_.has_qk_norm = true;
     describe_shape();
