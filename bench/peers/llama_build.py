@@ -88,8 +88,10 @@ def find_or_build(build=None):
         build = os.path.abspath(build)
         return LlamaBuild(build, source_of_build(build))
     source, build = fetch_source(), os.path.join(PEERS, "llama.cpp")
+    header = os.path.join(os.path.dirname(os.path.abspath(__file__)), "tile_config.h")
     if not all(os.path.exists(os.path.join(build, "bin", tool)) for tool in TOOLS):
         run(["cmake", "-S", source, "-B", build, "-G", "Ninja", "-DCMAKE_BUILD_TYPE=Release", "-DGGML_NATIVE=ON",
+             "-DCMAKE_CXX_FLAGS=-include " + header,
              "-DBUILD_SHARED_LIBS=OFF", "-DLLAMA_OPENSSL=OFF", "-DLLAMA_BUILD_MTMD=OFF", "-DLLAMA_BUILD_UI=OFF",
              "-DLLAMA_BUILD_TESTS=OFF", "-DLLAMA_BUILD_EXAMPLES=OFF", "-DLLAMA_BUILD_TOOLS=ON"])
         run(["cmake", "--build", build, "--target", *TOOLS])

@@ -38,14 +38,18 @@ bench_peers() {
   "$VENV/bin/python" bench/peers/peers.py "$@"
 }
 
-# bench_quality <kl | perplexity> <options of bench/quality/*.py>
+# bench_quality <kl | perplexity> [smollm2 | gemma3] <options of bench/quality/*.py>
 bench_quality() {
-  local what=$1
+  local what=$1 name=smollm2 file=smollm2-135m-instruct-q4_1
   shift
+  case "${1:-}" in
+    smollm2) shift ;;
+    gemma3) name=gemma3 file=gemma-3-270m-q4_k_m; shift ;;
+  esac
   [ "$what" = perplexity ] || bench_prepare "numpy gguf torch transformers accelerate"
   [ "$what" = kl ] || bench_prepare "numpy"
-  dev_models smollm2
+  dev_models "$name"
   dev_build release
   "$VENV/bin/python" "bench/quality/$what.py" --fastserve "$BUILD_DIR/release/bin/fastserve" \
-    --model "$MODEL_DIR/smollm2-135m-instruct-q4_1.gguf" "$@"
+    --model "$MODEL_DIR/$file.gguf" "$@"
 }

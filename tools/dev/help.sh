@@ -13,7 +13,8 @@ usage: ./dev <command>
   fuzz [target...]       each fuzz target for FASTSERVE_FUZZ_SECONDS (default 60)
   bench [kernels]        kernel microbenchmarks
   bench peers            speed beside llama.cpp (built from its PyPI sdist) on the same files; --help lists options
-  bench kl | perplexity  quality beside llama.cpp: KL to an f32 oracle (transformers), perplexity
+  bench kl | perplexity [smollm2 | gemma3]
+                         quality beside llama.cpp: KL to an f32 oracle (transformers), perplexity
   setup                  only install what the machine lacks
 
 Debian 12 needs nothing beforehand: missing packages are installed by apt (with sudo where needed). Everything else
