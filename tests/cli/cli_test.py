@@ -7,6 +7,7 @@ Model tests use SmolLM2-135M-Instruct as packaged (./dev models smollm2) and say
 import json
 import os
 import pty
+import shutil
 import signal
 import subprocess
 import sys
@@ -83,6 +84,29 @@ class UsageTest(unittest.TestCase):
                 self.assertEqual(result.returncode, 4, result.stderr)
                 self.assertIn(json.loads(result.stdout)["error"]["status"], ("FSV_ERROR_CORRUPT",
                                                                              "FSV_ERROR_UNSUPPORTED"))
+
+    def test_models_lists_each_once_and_the_broken_with_their_error(self):
+        with tempfile.TemporaryDirectory() as folder:
+            # Parts of a split model, of which one is missing; a broken file; a folder with safetensors; other files.
+            for name in ("broken.gguf", "split-00002-of-00003.gguf", "split-00001-of-00003.gguf", "notes.txt"):
+                with open(os.path.join(folder, name), "wb") as file:
+                    file.write(b"no model")
+            shutil.copytree(os.path.join(GOLDEN, "hf", "llama"), os.path.join(folder, "deep", "tiny"))
+            shutil.copytree(os.path.join(GOLDEN, "hf", "mixtral"), os.path.join(folder, "sharded"))
+            result = fastserve("models", "--dir", folder, "--json")
+            self.assertEqual((result.returncode, result.stderr), (0, b""))
+            report = json.loads(result.stdout)
+            self.assertGreater(report["memory_available_bytes"], 0)
+            models = {os.path.relpath(model["path"], folder): model for model in report["models"]}
+            self.assertEqual(list(models), ["broken.gguf", "deep/tiny", "sharded", "split-00001-of-00003.gguf"])
+            self.assertIn("message", models["broken.gguf"]["error"])
+            self.assertTrue(models["split-00001-of-00003.gguf"]["error"]["status"].startswith("FSV_ERROR_"))
+            self.assertEqual((models["deep/tiny"]["family"], models["deep/tiny"]["weight_type"]), ("llama", "BF16"))
+            self.assertGreater(models["sharded"]["parameter_count"], 0)
+            table = fastserve("models", "--dir", folder).stdout.decode()
+            self.assertEqual(len(table.splitlines()), 1 + 4 + 1)
+            self.assertIn("deep/tiny", table)
+        self.check_failure(fastserve("models", "--dir", "/nonexistent", "--json"), 3, "FSV_ERROR_NOT_FOUND")
 
     def test_machine(self):
         machine = json.loads(fastserve("inspect", "--machine", "--json").stdout)
@@ -189,6 +213,13 @@ class ModelTest(unittest.TestCase):
         for row in [bench, *bench["results"]]:
             self.assertGreater(row["prefill_tokens_per_second"], 0)
             self.assertGreater(row["decode_tokens_per_second"], 0)
+
+    def test_models_that_run_here(self):
+        result = fastserve("models", "--dir", os.path.dirname(MODEL), "--json")
+        model = {entry["path"]: entry for entry in json.loads(result.stdout)["models"]}[MODEL]
+        self.assertEqual((model["family"], model["weight_type"], model["runnable"]), ("llama", "Q4_1", True))
+        self.assertEqual((model["context_tokens"], model["refusal"], model["fits"]), (8192, "", True))
+        self.assertGreater(model["needed_bytes"], model["weight_bytes"])
 
     def test_inspect(self):
         content = self.run_json("inspect")

@@ -18,6 +18,7 @@ struct Invocation {
 void add_run(CLI::App& program, Invocation& invocation);
 void add_chat(CLI::App& program, Invocation& invocation);
 void add_inspect(CLI::App& program, Invocation& invocation);
+void add_models(CLI::App& program, Invocation& invocation);
 void add_tokenize(CLI::App& program, Invocation& invocation);
 void add_bench(CLI::App& program, Invocation& invocation);
 void add_perplexity(CLI::App& program, Invocation& invocation);

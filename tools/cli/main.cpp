@@ -26,6 +26,7 @@ int run_program(int argc, char** argv) {
   add_run(program, invocation);
   add_chat(program, invocation);
   add_inspect(program, invocation);
+  add_models(program, invocation);
   add_tokenize(program, invocation);
   add_bench(program, invocation);
   add_perplexity(program, invocation);
