@@ -189,6 +189,69 @@ enum { FSV_KV_F16 = 0, FSV_KV_F32 = 1, FSV_KV_BF16 = 2, FSV_KV_Q8 = 3 };
 enum { FSV_KERNELS_FAST = 0, FSV_KERNELS_REFERENCE = 1 };
 enum { FSV_SCHEDULER_FCFS = 0 };
 
+/* Services that a host lends an engine instead of the system's. Each struct is filled by its init function, then by the
+ * host, and copied by the call that takes it; `context` comes back in every call. Hooks run on any thread of the
+ * library (in pumped mode on the thread inside fsv_engine_step) and on threads that call the library, several at once
+ * unless stated. They must not call the library, throw, or unwind. A hook that fails costs the one operation that
+ * needed it. */
+
+/* Files: packs, encrypted archives, downloads. For loads that name it, or for every load of an engine. */
+typedef struct fsv_io {
+  uint32_t struct_size;
+  uint32_t reserved;
+  void* context;
+  /* Opens a file for reading: stores a value that names it in *file, and its size. `name` (UTF-8, also NUL-terminated)
+   * is the load's path; for a split model the path of each part; for a folder, whose path ends in '/', its files such
+   * as "<path>config.json". A file that is not there is FSV_ERROR_NOT_FOUND: some are optional. */
+  fsv_status (*open)(void* context, const char* name, size_t name_size, void** file, uint64_t* size_bytes);
+  /* Reads exactly `size_bytes` bytes at `offset`, never beyond the size that open stored; anything but FSV_OK fails the
+   * load with that status. Threads read the same file at once. */
+  fsv_status (*read_at)(void* context, void* file, uint64_t offset, void* buffer, size_t size_bytes);
+  void (*close)(void* context, void* file); /* NULL: nothing to do */
+  /* NULL, or called once after the last use: after a load that fsv_model_load accepted has ended, however it did; of an
+   * engine's io with the engine. Not called where the call that took it failed. */
+  void (*release)(void* context);
+} fsv_io;
+
+enum { FSV_MEMORY_WEIGHTS = 0, FSV_MEMORY_KV = 1, FSV_MEMORY_ACTIVATIONS = 2, FSV_MEMORY_OTHER = 3 };
+/* Memory of blocks and buffers: weights, KV, activations. Small objects stay in the library's own heap. The budget
+ * holds with either. It must outlive the engine and its models. */
+typedef struct fsv_allocator {
+  uint32_t struct_size;
+  uint32_t reserved;
+  void* context;
+  /* `alignment` is a power of two, at most 4096; `use` is FSV_MEMORY_*. NULL: out of memory. Need not be zeroed. */
+  void* (*allocate)(void* context, size_t size_bytes, size_t alignment, uint32_t use);
+  void (*deallocate)(void* context, void* address, size_t size_bytes, size_t alignment, uint32_t use);
+} fsv_allocator;
+
+/* Time: of grants, events and metrics. Waits with a timeout use the system's. */
+typedef struct fsv_clock {
+  uint32_t struct_size;
+  uint32_t reserved;
+  void* context;
+  uint64_t (*now_ns)(void* context); /* monotonic nanoseconds since any beginning */
+} fsv_clock;
+
+typedef void (*fsv_task)(void* task_context, uint32_t part);
+/* Threads for computation; an engine with one starts no workers of its own. `run` calls task(task_context, part) once
+ * for each part in 0..part_count - 1, at once as far as it can, on any threads, and returns when all have returned.
+ * Parts left out (all of them, where it returns an error) run on the calling thread. One run at a time. */
+typedef struct fsv_executor {
+  uint32_t struct_size;
+  uint32_t width; /* parts that can run at once: 1 to 1024 */
+  void* context;
+  fsv_status (*run)(void* context, uint32_t part_count, fsv_task task, void* task_context);
+} fsv_executor;
+
+FSV_API void fsv_io_init(fsv_io* io);
+FSV_API void fsv_allocator_init(fsv_allocator* allocator);
+FSV_API void fsv_clock_init(fsv_clock* clock);
+FSV_API void fsv_executor_init(fsv_executor* executor);
+
+/* Of the library's threads. LOW and LOWEST yield to the host's when there are too few CPUs; none raises anything. */
+enum { FSV_THREADS_NORMAL = 0, FSV_THREADS_LOW = 1, FSV_THREADS_LOWEST = 2 };
+
 typedef struct fsv_engine_config {
   uint32_t struct_size;
   uint32_t mode;        /* FSV_MODE_* */
@@ -208,8 +271,14 @@ typedef struct fsv_engine_config {
   uint64_t kv_bytes;             /* KV pool of each model; 0: by context and max_sequences, within the budget */
   fsv_log_function log;          /* NULL: silent */
   void* log_user;
-  int32_t log_level; /* FSV_LOG_* */
-  uint32_t reserved;
+  int32_t log_level;        /* FSV_LOG_* */
+  uint32_t thread_priority; /* FSV_THREADS_* */
+  const uint32_t* cpus;     /* numbers of the CPUs that the library's threads may run on; NULL: the process's */
+  size_t cpu_count;         /* thread_count 0 is then this many, where it is fewer */
+  const fsv_io* io;         /* each NULL: the system's; see there */
+  const fsv_allocator* allocator;
+  const fsv_clock* clock;
+  const fsv_executor* executor; /* thread_count is then its width */
 } fsv_engine_config;
 
 FSV_API void fsv_engine_config_init(fsv_engine_config* config);
@@ -270,7 +339,11 @@ FSV_API fsv_status fsv_model_inspect_json(const char* path, size_t path_size, ch
 enum {
   /* The tokenizer and the chat template alone: no weights are read and no KV is taken, and any architecture will do.
    * Text functions work; requests are refused with WRONG_STATE. */
-  FSV_LOAD_TEXT_ONLY = 1
+  FSV_LOAD_TEXT_ONLY = 1,
+  /* Ends with the computation of one token, so that the first request finds every page in place. */
+  FSV_LOAD_WARM_UP = 2,
+  /* `buffer` is copied before fsv_model_load returns; else it is borrowed. */
+  FSV_LOAD_COPY_BUFFER = 4
 };
 /* Types that float matrices can be given while they are read. */
 enum {
@@ -288,7 +361,7 @@ enum {
 typedef struct fsv_load_config {
   uint32_t struct_size;
   uint32_t flags;   /* FSV_LOAD_* */
-  const char* path; /* of a GGUF file */
+  const char* path; /* of a GGUF file, any part of a split one, or a Hugging Face folder with safetensors */
   size_t path_size;
   uint64_t user_data; /* comes back in the ticket's events */
   /* FSV_DTYPE_*: matrices in F32, F16 or BF16 take this type; fsv_model_get_info shows what came of it. What is
@@ -296,10 +369,38 @@ typedef struct fsv_load_config {
    * in f32), expert routers, position tables, and matrices whose rows are no multiple of the type's block. With a type
    * below 8 bits the embedding and output matrices become Q8_0. A number that is not above is UNSUPPORTED. */
   uint32_t load_dtype;
-  uint32_t reserved;
+  int32_t priority; /* queued loads with a higher one begin first; equal ones in the order of their calls */
+  const fsv_io* io; /* not NULL: `path` names what this opens */
+  /* Instead of a path: a GGUF file in memory. Borrowed until buffer_release is called (once, by any thread, when the
+   * load that fsv_model_load accepted has ended, however it did; NULL: until LOAD_FINISHED is polled or the engine is
+   * released) and not to be changed until then. */
+  const void* buffer;
+  size_t buffer_size;
+  void (*buffer_release)(void* buffer_context);
+  void* buffer_context;
 } fsv_load_config;
 
 FSV_API void fsv_load_config_init(fsv_load_config* config);
+
+/* Bytes that a model takes in an engine, as fsv_memory_get_stats counts them. */
+typedef struct fsv_memory_estimate {
+  uint32_t struct_size;
+  uint32_t reserved;
+  uint64_t weight_bytes;
+  uint64_t kv_bytes; /* the whole pool; its pages become resident as sequences fill it */
+  uint64_t activation_bytes;
+  uint64_t other_bytes; /* tokenizer and chat template */
+  uint64_t total_bytes; /* sum of the above: once loaded */
+  uint64_t peak_bytes;  /* at most, while it loads: headers and read buffers too */
+} fsv_memory_estimate;
+
+FSV_API void fsv_memory_estimate_init(fsv_memory_estimate* estimate);
+/* What fsv_model_load(config) would take in an engine of `engine_config` (NULL: defaults), before there is one. Reads
+ * the headers and builds the tokenizer, to see what it takes; reads no weights. Blocks on the file. A budget that it
+ * does not fit is BUDGET_TOO_SMALL. A borrowed buffer or io is used during the call alone; its release is not called.
+ */
+FSV_API fsv_status fsv_model_estimate(const fsv_load_config* config, const fsv_engine_config* engine_config,
+                                      fsv_memory_estimate* estimate, fsv_error* error);
 /* Begins a load and returns at once. Progress and the end arrive as events and by fsv_ticket_get_info. The same
  * file (device, inode, size and time of change) loaded twice in an engine is read once and shared, where flags and
  * load_dtype are the same too. */
@@ -325,7 +426,10 @@ FSV_API fsv_status fsv_ticket_wait(fsv_engine* engine, fsv_ticket ticket, uint64
 /* Takes the loaded model, with a reference that the caller owns; ends the ticket (STALE from then on). Before the
  * load ended: WRONG_STATE. After a failed load: its status and message; this ends the ticket too. */
 FSV_API fsv_status fsv_ticket_take_model(fsv_engine* engine, fsv_ticket ticket, fsv_model** model, fsv_error* error);
-/* Cancels a load under way (nothing of it stays) or drops a finished one; ends the ticket. */
+/* Changes the priority of a load that is still queued; of one that has begun or ended: WRONG_STATE. */
+FSV_API fsv_status fsv_ticket_set_priority(fsv_engine* engine, fsv_ticket ticket, int32_t priority, fsv_error* error);
+/* Cancels a load under way (nothing of it stays) or drops a finished one; ends the ticket. The work stops within a
+ * piece of about a mebibyte; a borrowed buffer and io stay in use until then: their release says when. */
 FSV_API fsv_status fsv_ticket_cancel(fsv_engine* engine, fsv_ticket ticket, fsv_error* error);
 
 FSV_API fsv_status fsv_model_retain(fsv_model* model, fsv_error* error);

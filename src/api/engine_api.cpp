@@ -1,96 +1,28 @@
 // Engine: create, retain, release, shutdown, step, pause; memory and metrics.
+#include "api/arguments.h"
 #include "api/handles.h"
 #include "api/shim.h"
-#include "backend/device_library.h"
 
 namespace {
 
 using namespace fastserve;       // NOLINT(google-build-using-namespace): shims speak both languages
 using namespace fastserve::api;  // NOLINT(google-build-using-namespace)
 
-static_assert(static_cast<uint32_t>(kernels::KvType::kF16) == FSV_KV_F16);
-static_assert(static_cast<uint32_t>(kernels::KvType::kF32) == FSV_KV_F32);
-static_assert(static_cast<uint32_t>(kernels::KvType::kBF16) == FSV_KV_BF16);
-static_assert(static_cast<uint32_t>(kernels::KvType::kQ8) == FSV_KV_Q8);
-
-fsv_engine_config default_config() {
-  fsv_engine_config config;
-  fsv_engine_config_init(&config);
-  return config;
-}
-
-Status check_range(const char* name, uint64_t value, uint64_t maximum) {
-  if (value <= maximum) return {};
-  return invalid(format("config.", name, " is ", value, ", at most ", maximum, " is possible"));
-}
-
-Status check_device(const fsv_engine_config& config) {
-  if (config.device_kind == FSV_DEVICE_CUDA) {
-    FSV_ASSIGN(const std::shared_ptr<DeviceLibrary> library, DeviceLibrary::cuda());
-    int32_t count = 0;
-    if (library != nullptr) {
-      FSV_ASSIGN(count, library->count_devices());
-    }
-    if (config.device_index >= static_cast<uint32_t>(count)) {
-      return {StatusCode::kNotFound,
-              format("there is no CUDA device ", config.device_index, "; this machine has ", count)};
-    }
-    return {StatusCode::kUnsupported, "engines of this version compute on the CPU alone"};
-  }
-  if (config.device_kind != FSV_DEVICE_CPU) return invalid(format("config.device_kind is ", config.device_kind));
-  if (config.device_index != 0) {
-    return {StatusCode::kNotFound, format("there is no CPU device ", config.device_index)};
-  }
-  return {};
-}
-
-Result<EngineOptions> engine_options(const fsv_engine_config& config) {
-  FSV_TRY(check_range("mode", config.mode, FSV_MODE_PUMPED));
-  FSV_TRY(check_device(config));
-  FSV_TRY(check_range("thread_count", config.thread_count, 1024));
-  FSV_TRY(check_range("kernels", config.kernels, FSV_KERNELS_REFERENCE));
-  FSV_TRY(check_range("kv_dtype", config.kv_dtype, FSV_KV_Q8));
-  FSV_TRY(check_range("scheduler", config.scheduler, FSV_SCHEDULER_FCFS));
-  FSV_TRY(check_range("context_tokens", config.context_tokens, 1 << 24));
-  FSV_TRY(check_range("max_sequences", config.max_sequences, 4096));
-  FSV_TRY(check_range("max_batch_tokens", config.max_batch_tokens, 1 << 16));
-  FSV_TRY(check_range("prefill_chunk_tokens", config.prefill_chunk_tokens, 1 << 16));
-  FSV_TRY(check_range("max_queued_requests", config.max_queued_requests, 1 << 18));
-  FSV_TRY(check_range("max_pending_events", config.max_pending_events, 1 << 20));
-  FSV_TRY(check_range("kv_bytes", config.kv_bytes, uint64_t{1} << 46));
-  auto or_default = [](uint32_t value, uint32_t fallback) { return value != 0 ? value : fallback; };
-  EngineOptions options;
-  options.mode = static_cast<EngineMode>(config.mode);
-  options.thread_count = config.thread_count;
-  options.reference_kernels = config.kernels == FSV_KERNELS_REFERENCE;
-  options.kv_type = static_cast<kernels::KvType>(config.kv_dtype);
-  options.context_tokens = config.context_tokens;
-  options.max_sequences = or_default(config.max_sequences, options.max_sequences);
-  options.max_batch_tokens = or_default(config.max_batch_tokens, options.max_batch_tokens);
-  options.max_sequences = std::min(options.max_sequences, options.max_batch_tokens);
-  options.prefill_chunk_tokens = or_default(config.prefill_chunk_tokens, options.max_batch_tokens);
-  options.max_queued_requests = or_default(config.max_queued_requests, options.max_queued_requests);
-  options.max_pending_events = or_default(config.max_pending_events, options.max_pending_events);
-  options.memory_budget_bytes = config.memory_budget_bytes;
-  options.kv_bytes = config.kv_bytes;
-  options.log = {config.log, config.log_user, static_cast<LogLevel>(std::clamp(config.log_level, 0, 4))};
-  return options;
-}
-
 }  // namespace
 
 extern "C" {
 
 void fsv_engine_config_init(fsv_engine_config* config) { init_struct(config); }
+void fsv_io_init(fsv_io* io) { init_struct(io); }
+void fsv_allocator_init(fsv_allocator* allocator) { init_struct(allocator); }
+void fsv_clock_init(fsv_clock* clock) { init_struct(clock); }
+void fsv_executor_init(fsv_executor* executor) { init_struct(executor); }
 
 fsv_status fsv_engine_create(const fsv_engine_config* config, fsv_engine** engine, fsv_error* error) {
   return shim(error, [&]() -> Status {
     if (engine == nullptr) return invalid("engine is NULL");
     *engine = nullptr;
-    const fsv_engine_config defaults = default_config();
-    FSV_ASSIGN(const fsv_engine_config checked,
-               config_argument(config != nullptr ? config : &defaults, defaults, "config"));
-    FSV_ASSIGN(const EngineOptions options, engine_options(checked));
+    FSV_ASSIGN(const EngineOptions options, engine_options(config));
     FSV_ASSIGN(std::shared_ptr<Engine> created, Engine::create(options));
     auto object = std::make_shared<EngineObject>();
     object->engine = std::move(created);

@@ -1,4 +1,5 @@
 // Models: inspect, load tickets, retain and release.
+#include "api/arguments.h"
 #include "api/handles.h"
 #include "api/shim.h"
 #include "engine/model_facts.h"
@@ -34,20 +35,6 @@ Status fill_model_info(const ModelFacts& facts, fsv_model_info* info) {
   return fill_info(info, filled, "info");
 }
 
-Result<LoadOptions> load_options(const fsv_load_config& config) {
-  constexpr DType kTypes[] = {DType::kF32,  DType::kF32,  DType::kF16,  DType::kBF16, DType::kQ8_0,
-                              DType::kQ4_0, DType::kQ4_1, DType::kQ5_0, DType::kQ5_1};  // by FSV_DTYPE_*
-  LoadOptions options;
-  if ((config.flags & ~uint32_t{FSV_LOAD_TEXT_ONLY}) != 0) return invalid(format("unknown flags ", config.flags));
-  options.text_only = (config.flags & FSV_LOAD_TEXT_ONLY) != 0;
-  if (config.load_dtype >= std::size(kTypes)) {
-    return Status(StatusCode::kUnsupported, format("load_dtype ", config.load_dtype,
-                                                   " is no type that weights can be given while they are read"));
-  }
-  if (config.load_dtype != FSV_DTYPE_STORED) options.dtype = kTypes[config.load_dtype];
-  return options;
-}
-
 }  // namespace
 
 extern "C" {
@@ -74,17 +61,32 @@ fsv_status fsv_model_inspect_json(const char* path, size_t path_size, char* buff
   });
 }
 
+void fsv_memory_estimate_init(fsv_memory_estimate* estimate) { init_struct(estimate); }
+
+fsv_status fsv_model_estimate(const fsv_load_config* config, const fsv_engine_config* engine_config,
+                              fsv_memory_estimate* estimate, fsv_error* error) {
+  return shim(error, [&]() -> Status {
+    FSV_ASSIGN(const EngineOptions options, engine_options(engine_config));
+    FSV_ASSIGN(LoadRequest request, load_request(config));
+    FSV_ASSIGN(const MemoryEstimate found, Engine::estimate(std::move(request), options));
+    fsv_memory_estimate filled{};
+    filled.weight_bytes = found.weight_bytes;
+    filled.kv_bytes = found.kv_bytes;
+    filled.activation_bytes = found.activation_bytes;
+    filled.other_bytes = found.other_bytes;
+    filled.total_bytes = found.weight_bytes + found.kv_bytes + found.activation_bytes + found.other_bytes;
+    filled.peak_bytes = found.peak_bytes;
+    return fill_info(estimate, filled, "estimate");
+  });
+}
+
 fsv_status fsv_model_load(fsv_engine* engine, const fsv_load_config* config, fsv_ticket* ticket, fsv_error* error) {
   return shim(error, [&]() -> Status {
     if (ticket == nullptr) return invalid("ticket is NULL");
     *ticket = 0;
     FSV_ASSIGN(const std::shared_ptr<Engine> target, find_engine(engine));
-    fsv_load_config defaults;
-    fsv_load_config_init(&defaults);
-    FSV_ASSIGN(const fsv_load_config checked, config_argument(config, defaults, "config"));
-    FSV_ASSIGN(const std::string_view path, path_argument(checked.path, checked.path_size));
-    FSV_ASSIGN(const LoadOptions options, load_options(checked));
-    FSV_ASSIGN(*ticket, target->load(std::string(path), options, checked.user_data));
+    FSV_ASSIGN(LoadRequest request, load_request(config));
+    FSV_ASSIGN(*ticket, target->load(std::move(request)));
     return {};
   });
 }
@@ -121,6 +123,13 @@ fsv_status fsv_ticket_take_model(fsv_engine* engine, fsv_ticket ticket, fsv_mode
     FSV_ASSIGN(void* handle, register_handle(HandleKind::kModel, std::move(object)));
     *model = static_cast<fsv_model*>(handle);
     return {};
+  });
+}
+
+fsv_status fsv_ticket_set_priority(fsv_engine* engine, fsv_ticket ticket, int32_t priority, fsv_error* error) {
+  return shim(error, [&]() -> Status {
+    FSV_ASSIGN(const std::shared_ptr<Engine> target, find_engine(engine));
+    return target->set_priority(ticket, priority);
   });
 }
 

@@ -4,6 +4,7 @@
 #include <memory>
 #include <type_traits>
 
+#include "base/os.h"
 #include "base/status.h"
 
 namespace fastserve {
@@ -38,6 +39,6 @@ inline Range split_range(int64_t count, uint32_t part, uint32_t part_count) {
 // The caller alone.
 std::unique_ptr<Executor> create_serial_executor();
 // `width` - 1 persistent workers that spin for at most 20 us after work, then sleep.
-Result<std::unique_ptr<Executor>> create_thread_pool(uint32_t width);
+Result<std::unique_ptr<Executor>> create_thread_pool(uint32_t width, const os::ThreadSettings& settings = {});
 
 }  // namespace fastserve

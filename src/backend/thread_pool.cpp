@@ -63,12 +63,12 @@ class ThreadPool final : public Executor {
     threads_.clear();  // joins
   }
 
-  Status start() {
+  Status start(const os::ThreadSettings& settings) {
     workers_.resize(width_ - 1);
     threads_.reserve(width_ - 1);
     for (uint32_t i = 0; i + 1 < width_; ++i) {
       workers_[i] = {this, i + 1};
-      Result<os::Thread> thread = os::Thread::start("fsv-worker", worker_entry, &workers_[i]);
+      Result<os::Thread> thread = os::Thread::start("fsv-worker", worker_entry, &workers_[i], settings);
       if (!thread.ok()) {
         return Status(thread.status().code(),
                       format("worker ", i + 1, " of ", width_ - 1, ": ", thread.status().message()));
@@ -155,12 +155,12 @@ class ThreadPool final : public Executor {
 
 std::unique_ptr<Executor> create_serial_executor() { return std::make_unique<SerialExecutor>(); }
 
-Result<std::unique_ptr<Executor>> create_thread_pool(uint32_t width) {
+Result<std::unique_ptr<Executor>> create_thread_pool(uint32_t width, const os::ThreadSettings& settings) {
   if (width == 0 || width > kWidthMax) {
     return Status(StatusCode::kInvalidArgument, format("thread count ", width, " is outside 1..", kWidthMax));
   }
   auto pool = std::make_unique<ThreadPool>(width);
-  FSV_TRY(pool->start());  // on failure the destructor stops the workers that did start
+  FSV_TRY(pool->start(settings));  // on failure the destructor stops the workers that did start
   return std::unique_ptr<Executor>(std::move(pool));
 }
 

@@ -8,6 +8,8 @@
 
 #if defined(FASTSERVE_HAVE_MIMALLOC)
 #include <mimalloc.h>
+#elif defined(__GLIBC__)
+#include <malloc.h>
 #endif
 
 namespace {
@@ -18,6 +20,7 @@ void* raw_allocate_aligned(size_t size_bytes, size_t alignment) noexcept {
   return mi_malloc_aligned(size_bytes, alignment);
 }
 void raw_free(void* address) noexcept { mi_free(address); }
+size_t usable_bytes(void* address) noexcept { return mi_usable_size(address); }
 #else
 void* raw_allocate(size_t size_bytes) noexcept { return std::malloc(size_bytes == 0 ? 1 : size_bytes); }
 void* raw_allocate_aligned(size_t size_bytes, size_t alignment) noexcept {
@@ -27,7 +30,19 @@ void* raw_allocate_aligned(size_t size_bytes, size_t alignment) noexcept {
   return std::aligned_alloc(alignment, (size_bytes + alignment) & ~(alignment - 1));
 }
 void raw_free(void* address) noexcept { std::free(address); }
+#if defined(__GLIBC__)
+size_t usable_bytes(void* address) noexcept { return malloc_usable_size(address); }
+#else
+size_t usable_bytes(void*) noexcept { return 0; }
 #endif
+#endif
+
+// What lies on the heap counts for the account of the thread that put it there.
+void account_for(void* address, int64_t sign) noexcept {
+  if (address == nullptr) return;
+  fastserve::HeapAccount* account = fastserve::HeapAccount::current();
+  if (account != nullptr) account->add(sign * static_cast<int64_t>(usable_bytes(address)));
+}
 
 #if defined(FASTSERVE_HEAP_HOOKS)
 std::atomic<uint64_t> allocation_count{0}, free_count{0}, failure_count{0};
@@ -63,6 +78,7 @@ void count_free(const void*) noexcept {}
 void* allocate(size_t size_bytes) noexcept {
   if (must_fail()) return nullptr;
   void* address = raw_allocate(size_bytes);
+  account_for(address, 1);
   count_allocation(address);
   return address;
 }
@@ -70,11 +86,13 @@ void* allocate(size_t size_bytes) noexcept {
 void* allocate_aligned(size_t size_bytes, std::align_val_t alignment) noexcept {
   if (must_fail()) return nullptr;
   void* address = raw_allocate_aligned(size_bytes, static_cast<size_t>(alignment));
+  account_for(address, 1);
   count_allocation(address);
   return address;
 }
 
 void release(void* address) noexcept {
+  account_for(address, -1);
   count_free(address);
   raw_free(address);
 }

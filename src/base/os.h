@@ -5,6 +5,7 @@
 #include <memory>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "base/status.h"
 
@@ -67,6 +68,13 @@ class WaitHandle {
 };
 Result<std::unique_ptr<WaitHandle>> create_wait_handle();
 
+enum class ThreadPriority : uint32_t { kNormal = 0, kLow = 1, kLowest = 2 };
+// What a host decides about the library's threads.
+struct ThreadSettings {
+  ThreadPriority priority = ThreadPriority::kNormal;
+  std::vector<uint32_t> cpus;  // empty: those of the process
+};
+
 // A joinable thread with a stated stack; creation failure is a Status, not an exception. Signals are blocked in it.
 class Thread {
  public:
@@ -74,7 +82,8 @@ class Thread {
   Thread(Thread&&) noexcept;
   Thread& operator=(Thread&&) noexcept;
   ~Thread();  // joins
-  static Result<Thread> start(const char* name, void (*entry)(void*), void* argument);
+  static Result<Thread> start(const char* name, void (*entry)(void*), void* argument,
+                              const ThreadSettings& settings = {});
   void join() noexcept;
   bool joinable() const { return handle_ != nullptr; }
   struct Handle;

@@ -1,4 +1,4 @@
-// POSIX: memory mappings, files, processors, wait handles, threads, waiting on a word. Linux where POSIX is silent.
+// POSIX: memory mappings, files, wait handles. Linux where POSIX is silent.
 #ifndef _WIN32
 #include <fcntl.h>
 #include <pthread.h>
@@ -23,21 +23,12 @@
 
 #include "base/format.h"
 #include "base/os.h"
+#include "base/os_posix_errors.h"
 
 namespace fastserve::os {
 namespace {
 
 constexpr size_t kHugePageBytes = size_t{2} << 20;
-
-// The system's words for an errno, without the process-wide buffer of strerror().
-std::string error_text(int number) {
-  char buffer[256] = {};
-#if defined(__GLIBC__) && defined(_GNU_SOURCE)
-  return strerror_r(number, buffer, sizeof(buffer));
-#else
-  return strerror_r(number, buffer, sizeof(buffer)) == 0 ? std::string(buffer) : format("error ", number);
-#endif
-}
 
 StatusCode open_error_code(int number) {
   if (number == ENOENT || number == ENOTDIR) return StatusCode::kNotFound;
@@ -245,86 +236,6 @@ Result<std::unique_ptr<WaitHandle>> create_wait_handle() {
   if (handle == nullptr) return Status::out_of_memory();
   return handle;
 }
-
-struct Thread::Handle {
-  pthread_t thread;
-  void (*entry)(void*);
-  void* argument;
-  char name[16];
-};
-
-Thread::Thread(Thread&& other) noexcept : handle_(std::exchange(other.handle_, nullptr)) {}
-Thread& Thread::operator=(Thread&& other) noexcept {
-  if (this != &other) {
-    join();
-    handle_ = std::exchange(other.handle_, nullptr);
-  }
-  return *this;
-}
-Thread::~Thread() { join(); }
-
-Result<Thread> Thread::start(const char* name, void (*entry)(void*), void* argument) {
-  constexpr size_t kStackBytes = size_t{1} << 20;
-  auto* handle = new (std::nothrow) Handle{};
-  if (handle == nullptr) return Status::out_of_memory();
-  handle->entry = entry;
-  handle->argument = argument;
-  std::strncpy(handle->name, name, sizeof(handle->name) - 1);
-
-  pthread_attr_t attributes;
-  int number = ::pthread_attr_init(&attributes);
-  if (number == 0) {
-    ::pthread_attr_setstacksize(&attributes, kStackBytes);
-    // The thread inherits the mask of its creator: the host's handlers never run on our threads.
-    sigset_t all, previous;
-    ::sigfillset(&all);
-    for (int fault : {SIGSEGV, SIGBUS, SIGFPE, SIGILL}) ::sigdelset(&all, fault);  // blocked, these would kill
-    ::pthread_sigmask(SIG_SETMASK, &all, &previous);
-    number = ::pthread_create(
-        &handle->thread, &attributes,
-        [](void* raw) -> void* {
-          auto* self = static_cast<Handle*>(raw);
-#ifdef __linux__
-          ::pthread_setname_np(::pthread_self(), self->name);
-#endif
-          self->entry(self->argument);
-          return nullptr;
-        },
-        handle);
-    ::pthread_sigmask(SIG_SETMASK, &previous, nullptr);
-    ::pthread_attr_destroy(&attributes);
-  }
-  if (number != 0) {
-    delete handle;
-    return Status(StatusCode::kOutOfMemory, format("cannot start the thread \"", name, "\": ", error_text(number)));
-  }
-  Thread thread;
-  thread.handle_ = handle;
-  return thread;
-}
-
-void Thread::join() noexcept {
-  if (handle_ == nullptr) return;
-  ::pthread_join(handle_->thread, nullptr);
-  delete handle_;
-  handle_ = nullptr;
-}
-
-#ifdef __linux__
-void wait_on_word(const uint32_t* word, uint32_t expected) noexcept {
-  ::syscall(SYS_futex, word, FUTEX_WAIT_PRIVATE, expected, nullptr, nullptr, 0);
-}
-void wake_all_on_word(const uint32_t* word) noexcept {
-  ::syscall(SYS_futex, word, FUTEX_WAKE_PRIVATE, INT_MAX, nullptr, nullptr, 0);
-}
-#else
-void wait_on_word(const uint32_t* word, uint32_t expected) noexcept {
-  std::atomic_ref<uint32_t>(*const_cast<uint32_t*>(word)).wait(expected, std::memory_order_acquire);
-}
-void wake_all_on_word(const uint32_t* word) noexcept {
-  std::atomic_ref<uint32_t>(*const_cast<uint32_t*>(word)).notify_all();
-}
-#endif
 
 }  // namespace fastserve::os
 #endif  // !_WIN32

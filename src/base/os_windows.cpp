@@ -204,7 +204,7 @@ Thread& Thread::operator=(Thread&& other) noexcept {
 }
 Thread::~Thread() { join(); }
 
-Result<Thread> Thread::start(const char* name, void (*entry)(void*), void* argument) {
+Result<Thread> Thread::start(const char* name, void (*entry)(void*), void* argument, const ThreadSettings& settings) {
   constexpr unsigned kStackBytes = 1u << 20;
   auto* handle = new (std::nothrow) Handle{nullptr, entry, argument};
   if (handle == nullptr) return Status::out_of_memory();
@@ -221,6 +221,11 @@ Result<Thread> Thread::start(const char* name, void (*entry)(void*), void* argum
     return Status(StatusCode::kOutOfMemory, format("cannot start the thread \"", name, "\""));
   }
   handle->thread = reinterpret_cast<HANDLE>(thread);
+  constexpr int kPriorities[] = {THREAD_PRIORITY_NORMAL, THREAD_PRIORITY_BELOW_NORMAL, THREAD_PRIORITY_LOWEST};
+  ::SetThreadPriority(handle->thread, kPriorities[static_cast<int>(settings.priority)]);
+  DWORD_PTR mask = 0;  // of the process's own group of at most 64 processors
+  for (const uint32_t cpu : settings.cpus) mask |= cpu < 8 * sizeof(mask) ? DWORD_PTR{1} << cpu : 0;
+  if (!settings.cpus.empty()) ::SetThreadAffinityMask(handle->thread, mask);  // refused: it runs anywhere
   Thread result;
   result.handle_ = handle;
   return result;

@@ -15,17 +15,12 @@ const kernels::KernelTable& choose_table(const EngineOptions& options) {
   return options.reference_kernels ? kernels::reference_cpu_table() : kernels::best_cpu_table();
 }
 
-EngineOptions with_defaults(EngineOptions options) {
-  if (options.thread_count == 0) options.thread_count = os::usable_cpu_count();
-  return options;
-}
-
 }  // namespace
 
 Engine::Engine(const EngineOptions& options)
     : options_(with_defaults(options)),
       serial_(next_serial.fetch_add(1)),
-      clock_(system_clock()),
+      clock_(*options_.clock),
       requests_(serial_, 1, options.max_queued_requests),
       tickets_(serial_, 2, kTicketsMax),
       runner_(device_) {}
@@ -33,15 +28,19 @@ Engine::Engine(const EngineOptions& options)
 Result<std::shared_ptr<Engine>> Engine::create(const EngineOptions& options) {
   std::shared_ptr<Engine> engine(new Engine(options));
   FSV_TRY(engine->start());
+  engine->options_.files->arm();
   return engine;
 }
 
 Status Engine::start() {
-  memory_ = std::make_shared<LimitResource>(page_memory(), options_.memory_budget_bytes);
-  if (options_.mode == EngineMode::kPumped || options_.thread_count == 1) {
+  memory_ = options_.memory != nullptr ? std::make_shared<LimitResource>(options_.memory, options_.memory_budget_bytes)
+                                       : std::make_shared<LimitResource>(page_memory(), options_.memory_budget_bytes);
+  if (options_.executor != nullptr) {
+    executor_ = options_.executor;
+  } else if (options_.mode == EngineMode::kPumped || options_.thread_count == 1) {
     executor_ = create_serial_executor();
   } else {
-    FSV_ASSIGN(executor_, create_thread_pool(options_.thread_count));
+    FSV_ASSIGN(executor_, create_thread_pool(options_.thread_count, options_.threads));
   }
   device_ = {&choose_table(options_), executor_.get(), options_.reference_kernels};
   FSV_ASSIGN(events_, EventHub::create(options_.max_queued_requests + kTicketsMax));
@@ -61,11 +60,15 @@ Status Engine::start() {
   drawn_.resize(kLogitChunkMax);
   for (Drawn& drawn : drawn_) drawn.top.reserve(32);
   if (options_.mode == EngineMode::kPumped) return {};
-  FSV_ASSIGN(
-      engine_thread_,
-      os::Thread::start("fsv-engine", [](void* self) { static_cast<Engine*>(self)->run_engine_thread(); }, this));
-  Result<os::Thread> loader =
-      os::Thread::start("fsv-loader", [](void* self) { static_cast<Engine*>(self)->run_loader_thread(); }, this);
+  return start_threads();
+}
+
+Status Engine::start_threads() {
+  FSV_ASSIGN(engine_thread_, os::Thread::start(
+                                 "fsv-engine", [](void* self) { static_cast<Engine*>(self)->run_engine_thread(); },
+                                 this, options_.threads));
+  Result<os::Thread> loader = os::Thread::start(
+      "fsv-loader", [](void* self) { static_cast<Engine*>(self)->run_loader_thread(); }, this, options_.threads);
   if (!loader.ok()) {
     shutdown(0);
     return loader.status();

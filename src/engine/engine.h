@@ -14,6 +14,7 @@
 #include "engine/batch.h"
 #include "engine/event_hub.h"
 #include "engine/load_job.h"
+#include "engine/model_sizing.h"
 #include "engine/options.h"
 #include "engine/request.h"
 #include "engine/runner.h"
@@ -54,6 +55,7 @@ enum class TicketState : uint32_t { kQueued = 0, kLoading = 1, kReady = 2, kFail
 struct Ticket {
   uint64_t number = 0;
   uint64_t user_data = 0;
+  int32_t priority = 0;
   std::shared_ptr<LoadJob> job;
   TicketState state = TicketState::kQueued;
   std::shared_ptr<LoadedModel> model;
@@ -96,8 +98,12 @@ class Engine : private Admission {
   Engine(const Engine&) = delete;
   Engine& operator=(const Engine&) = delete;
 
+  // What a model would take in an engine of these options.
+  static Result<MemoryEstimate> estimate(LoadRequest request, const EngineOptions& options);
+
   // Loads.
-  Result<uint64_t> load(std::string path, const LoadOptions& load_options, uint64_t user_data);
+  Result<uint64_t> load(LoadRequest request);
+  Status set_priority(uint64_t ticket, int32_t priority);
   Result<TicketInfo> ticket_info(uint64_t ticket);
   Status wait_ticket(uint64_t ticket, uint64_t timeout_us);
   Result<std::shared_ptr<LoadedModel>> take_model(uint64_t ticket);
@@ -133,6 +139,7 @@ class Engine : private Admission {
  private:
   explicit Engine(const EngineOptions& options);
   Status start();
+  Status start_threads();
 
   // engine_loop.cpp: the engine thread's side.
   enum class Progress : uint32_t { kIdle, kWorked, kOutOfTime };
@@ -181,6 +188,8 @@ class Engine : private Admission {
   bool advance_loads(int64_t deadline_ns);
   bool has_loads();
   void begin_next_load();
+  // Takes the load of the highest priority out of the queue; null when none is left. mutex_ held.
+  std::shared_ptr<LoadJob> take_next_load(uint64_t& ticket);
   std::shared_ptr<LoadedModel> find_shared(const os::File::Identity& identity, const LoadOptions& load_options);
   void run_load_workers(uint64_t ticket, LoadJob& job);
   void end_load(uint64_t ticket, Result<std::shared_ptr<LoadedModel>> result) noexcept;
@@ -200,7 +209,7 @@ class Engine : private Admission {
   const uint32_t serial_;
   const Clock& clock_;
   std::shared_ptr<LimitResource> memory_;
-  std::unique_ptr<Executor> executor_;
+  std::shared_ptr<Executor> executor_;
   Device device_;
 
   std::mutex mutex_;

@@ -14,10 +14,19 @@ Status unknown_ticket(bool is_own) {
 
 }  // namespace
 
-Result<uint64_t> Engine::load(std::string path, const LoadOptions& load_options, uint64_t user_data) {
+Result<MemoryEstimate> Engine::estimate(LoadRequest request, const EngineOptions& options) {
+  const EngineOptions complete = with_defaults(options);
+  if (request.files == nullptr) request.files = complete.files;
+  return estimate_memory(request.files, request.path, request.options, complete);
+}
+
+Result<uint64_t> Engine::load(LoadRequest request) {
   auto ticket = std::make_shared<Ticket>();
-  ticket->user_data = user_data;
-  ticket->job = std::make_shared<LoadJob>(std::move(path), load_options, options_, memory_);
+  ticket->user_data = request.user_data;
+  ticket->priority = request.priority;
+  if (request.files == nullptr) request.files = options_.files;
+  const std::shared_ptr<ModelFiles> files = request.files;
+  ticket->job = std::make_shared<LoadJob>(std::move(request), options_, memory_, device_.kernels);
   const std::lock_guard lock(mutex_);
   if (is_draining_) return Status::from_literal(StatusCode::kShutdown, "the engine is shutting down");
   load_queue_.reserve(load_queue_.size() + 1);
@@ -25,8 +34,33 @@ Result<uint64_t> Engine::load(std::string path, const LoadOptions& load_options,
   if (number == 0) return Status::from_literal(StatusCode::kQueueFull, "too many loads and untaken models");
   ticket->number = number;
   load_queue_.push_back(number);
+  files->arm();
   work_.notify_all();
   return number;
+}
+
+Status Engine::set_priority(uint64_t number, int32_t priority) {
+  const std::lock_guard lock(mutex_);
+  Ticket* ticket = tickets_.find(number);
+  if (ticket == nullptr) return unknown_ticket(tickets_.is_own(number));
+  if (ticket->state != TicketState::kQueued) {
+    return Status::from_literal(StatusCode::kWrongState, "the load has begun");
+  }
+  ticket->priority = priority;
+  return {};
+}
+
+std::shared_ptr<LoadJob> Engine::take_next_load(uint64_t& number) {
+  // Those whose ticket was cancelled meanwhile are gone from the table.
+  std::erase_if(load_queue_, [this](uint64_t queued) { return tickets_.find(queued) == nullptr; });
+  auto is_lower = [this](uint64_t a, uint64_t b) { return tickets_.find(a)->priority < tickets_.find(b)->priority; };
+  const auto next = std::max_element(load_queue_.begin(), load_queue_.end(), is_lower);  // the first of equals
+  if (next == load_queue_.end()) return nullptr;
+  number = *next;
+  load_queue_.erase(next);
+  Ticket* ticket = tickets_.find(number);
+  ticket->state = TicketState::kLoading;
+  return ticket->job;
 }
 
 Result<TicketInfo> Engine::ticket_info(uint64_t number) {
@@ -94,21 +128,20 @@ void Engine::run_loader_thread() {
   for (;;) {
     work_.wait(lock, [&] { return is_stopping_ || !load_queue_.empty(); });
     if (is_stopping_) return;
-    const uint64_t number = load_queue_.front();
-    load_queue_.erase(load_queue_.begin());
-    Ticket* ticket = tickets_.find(number);
-    if (ticket == nullptr) continue;
-    ticket->state = TicketState::kLoading;
-    const std::shared_ptr<LoadJob> job = ticket->job;
+    uint64_t number = 0;
+    const std::shared_ptr<LoadJob> job = take_next_load(number);
+    if (job == nullptr) continue;
     lock.unlock();
     Result<std::shared_ptr<LoadedModel>> result = guarded([&]() -> Result<std::shared_ptr<LoadedModel>> {
       FSV_ASSIGN(const os::File::Identity identity, job->identify());
       if (std::shared_ptr<LoadedModel> shared = find_shared(identity, job->load_options())) return shared;
       FSV_TRY(job->prepare());
       run_load_workers(number, *job);
-      return job->finish();
+      while (job->finish_once()) {
+      }
+      return job->take_model();
     });
-    if (!result.ok()) job->drop();  // before anyone learns of it
+    job->drop();  // before anyone learns of the end
     end_load(number, std::move(result));
     lock.lock();
   }
@@ -134,7 +167,7 @@ void Engine::run_load_workers(uint64_t number, LoadJob& job) {
           while (static_cast<LoadJob*>(argument)->work_once()) {
           }
         },
-        &job);
+        &job, options_.threads);
     if (!helper.ok()) break;
     helpers.push_back(helper.take());
   }
@@ -206,9 +239,10 @@ bool Engine::advance_loads(int64_t deadline_ns) {
       report_progress(pumped_ticket_);
       continue;
     }
+    if (pumped_job_->finish_once()) continue;
     const std::shared_ptr<LoadJob> job = std::move(pumped_job_);
-    Result<std::shared_ptr<LoadedModel>> result = guarded([&] { return job->finish(); });
-    if (!result.ok()) job->drop();
+    Result<std::shared_ptr<LoadedModel>> result = guarded([&] { return job->take_model(); });
+    job->drop();
     end_load(pumped_ticket_, std::move(result));
     break;
   } while (clock_.now_ns() < deadline_ns);
@@ -224,14 +258,7 @@ void Engine::begin_next_load() {
   std::shared_ptr<LoadJob> job;
   {
     const std::lock_guard lock(mutex_);
-    while (job == nullptr && !load_queue_.empty()) {
-      pumped_ticket_ = load_queue_.front();
-      load_queue_.erase(load_queue_.begin());
-      Ticket* ticket = tickets_.find(pumped_ticket_);
-      if (ticket == nullptr) continue;
-      ticket->state = TicketState::kLoading;
-      job = ticket->job;
-    }
+    job = take_next_load(pumped_ticket_);
   }
   if (job == nullptr) return;
   std::shared_ptr<LoadedModel> shared;
@@ -240,8 +267,8 @@ void Engine::begin_next_load() {
     shared = find_shared(identity, job->load_options());
     return shared != nullptr ? Status() : job->prepare();
   });
+  if (!status.ok() || shared != nullptr) job->drop();
   if (!status.ok()) {
-    job->drop();
     end_load(pumped_ticket_, Result<std::shared_ptr<LoadedModel>>(std::move(status)));
   } else if (shared != nullptr) {
     end_load(pumped_ticket_, std::move(shared));

@@ -1,11 +1,13 @@
-// Loading: chunks of about a mebibyte keep workers busy, progress smooth and cancels prompt.
+// Loading, chunk by chunk.
 #include "engine/load_job.h"
 
 #include <algorithm>
 
 #include "base/format.h"
+#include "base/heap.h"
 #include "engine/batch.h"
 #include "engine/model_facts.h"
+#include "engine/model_sizing.h"
 #include "engine/tokenizer_loading.h"
 #include "formats/quantizing_source.h"
 #include "tensor/packing.h"
@@ -14,27 +16,16 @@ namespace fastserve {
 namespace {
 
 constexpr int64_t kChunkBytes = 1 << 20;
-constexpr uint64_t kWeightAlignment = 64;
-constexpr int64_t kLogitRows = 32;
-constexpr uint64_t kKvDefaultBytes = uint64_t{1} << 30;
-
-uint64_t aligned(uint64_t size_bytes) {
-  return (size_bytes + kWeightAlignment - 1) / kWeightAlignment * kWeightAlignment;
-}
-
-uint64_t loaded_bytes(const TensorSpec& spec, const TensorInfo& tensor) {
-  if (spec.role == TensorRole::kVector) return aligned(static_cast<uint64_t>(spec.rows) * sizeof(float));
-  const PackedLayout layout = packed_layout_for(static_cast<DType>(tensor.type));
-  return aligned(static_cast<uint64_t>(packed_bytes(layout, spec.rows, spec.cols) * spec.stack));
-}
 
 }  // namespace
 
 Result<os::File::Identity> LoadJob::identify() {
-  FSV_ASSIGN(source_, open_model_source(path_));
-  if (load_options_.dtype) {
-    FSV_ASSIGN(source_, quantize_on_load(std::move(source_), *load_options_.dtype));
+  const HeapAccount account;
+  FSV_ASSIGN(source_, open_model_source(request_.files, request_.path));
+  if (request_.options.dtype) {
+    FSV_ASSIGN(source_, quantize_on_load(std::move(source_), *request_.options.dtype));
   }
+  FSV_TRY(source_charge_.set(*memory_, account.live_bytes()));
   return source_->identity();
 }
 
@@ -42,9 +33,9 @@ Status LoadJob::prepare() {
   model_ = std::make_shared<LoadedModel>();
   model_->memory = memory_;
   model_->identity = source_->identity();
-  model_->load_options = load_options_;
+  model_->load_options = request_.options;
   model_->facts = describe_model(*source_);
-  if (load_options_.text_only) {
+  if (request_.options.text_only) {
     model_->facts.refusal = "loaded for its text alone";
   } else {
     FSV_ASSIGN(model_->def, create_model_def(*source_));
@@ -54,15 +45,11 @@ Status LoadJob::prepare() {
     FSV_TRY(allocate_weights());
   }
   cut_chunks();
-  return {};
+  return read_charge_.set(*memory_, read_bytes_max(specs_, *source_) * load_worker_count(options_));
 }
 
 Status LoadJob::allocate_weights() {
-  uint64_t total = 0;
-  for (const TensorSpec& spec : specs_) {
-    const TensorInfo* tensor = source_->find_tensor(spec.name);
-    if (tensor != nullptr) total += loaded_bytes(spec, *tensor);
-  }
+  const uint64_t total = weight_bytes(specs_, *source_);
   if (total > memory_->available_bytes()) {
     return Status(StatusCode::kBudgetTooSmall, format("weights need ", total, " bytes, the memory budget has ",
                                                       memory_->available_bytes(), " left"));
@@ -97,8 +84,7 @@ void LoadJob::cut_chunks() {
       chunks_.push_back({tensor, &spec, 0, 0, 0});
       continue;
     }
-    const int64_t panel_bytes = row_bytes(static_cast<DType>(tensor->type), spec.cols) * kernels::kPanelRows;
-    const int64_t step = std::max<int64_t>(1, kChunkBytes / std::max<int64_t>(panel_bytes, 1));
+    const int64_t step = panels_in_chunk(spec, *tensor);
     const int64_t panels = packed_panel_count(spec.rows);
     for (int64_t stack = 0; stack < spec.stack; ++stack) {
       for (int64_t begin = 0; begin < panels; begin += step) {
@@ -133,17 +119,10 @@ Status LoadJob::do_chunk(const Chunk& chunk) {
 }
 
 Status LoadJob::load_text() {
-  FSV_ASSIGN(model_->tokenizer, load_tokenizer(*source_));
-  FSV_ASSIGN(const std::string source, load_chat_template_source(*source_));
-  const Tokenizer& tokenizer = *model_->tokenizer;
-  describe_tokenizer(tokenizer, model_->facts);
-  ChatTemplateOptions options;
-  if (tokenizer.bos_id() >= 0) options.bos_token = tokenizer.token_bytes(tokenizer.bos_id());
-  if (tokenizer.eos_id() >= 0) options.eos_token = tokenizer.token_bytes(tokenizer.eos_id());
-  auto created = create_chat_template(source, options);
-  // A template that does not parse refuses to render; the model runs without it.
-  model_->chat_template = created.ok() ? created.take() : broken_chat_template(created.status());
-  return {};
+  const HeapAccount account;
+  FSV_TRY(load_model_text(*source_, *model_));
+  FSV_TRY(model_->heap.set(*memory_, account.peak_bytes()));  // that much was needed: the peak shows it
+  return model_->heap.set(*memory_, account.live_bytes());
 }
 
 Status LoadJob::load_vector(const Chunk& chunk) {
@@ -180,65 +159,74 @@ Status LoadJob::load_panels(const Chunk& chunk) {
 // KV and activations are taken with the load, so that a model that has loaded can run.
 Status LoadJob::create_runtime() {
   const ModelShape& shape = model_->def->shape();
-  const uint32_t wanted = options_.context_tokens;
-  model_->context_tokens =
-      wanted != 0 ? static_cast<int32_t>(std::min<uint32_t>(wanted, 1U << 24))
-                  : std::min(shape.context_tokens, static_cast<int32_t>(EngineOptions::kContextDefaultMax));
-  if (shape.context_is_hard) model_->context_tokens = std::min(model_->context_tokens, shape.context_tokens);
-  const KvLayout layout{shape.kv_layers, options_.kv_type};
-  const auto token_bytes = static_cast<uint64_t>(std::max<int64_t>(kv_token_bytes(layout), 1));
-  const auto context = static_cast<uint64_t>(model_->context_tokens);
-  uint64_t kv_bytes = options_.kv_bytes;
-  if (kv_bytes == 0) {
-    kv_bytes = std::clamp(context * options_.max_sequences * token_bytes, context * token_bytes,
-                          std::max(kKvDefaultBytes, context * token_bytes));
-  }
-  const auto rows = static_cast<int64_t>(options_.max_batch_tokens);
-  const uint64_t workspace_bytes = Workspace::size_bytes(shape.workspace, rows, kLogitRows);
-  const uint64_t available = memory_->available_bytes();
-  if (options_.kv_bytes == 0 && available > workspace_bytes) kv_bytes = std::min(kv_bytes, available - workspace_bytes);
-  const uint64_t tokens = kv_bytes / token_bytes / kernels::kKvBlockTokens * kernels::kKvBlockTokens;
-  const uint64_t needed = workspace_bytes + std::max<uint64_t>(tokens, kernels::kKvBlockTokens) * token_bytes;
-  if (tokens == 0 || needed > available) {
-    return Status(StatusCode::kBudgetTooSmall,
-                  format("KV and activations need ", needed, " bytes, the memory budget has ", available, " left"));
-  }
-  FSV_ASSIGN(model_->kv, KvCache::create(layout, *memory_, static_cast<int64_t>(tokens)));
+  FSV_ASSIGN(const RuntimePlan plan, plan_runtime(shape, options_, memory_->available_bytes()));
+  model_->context_tokens = plan.context_tokens;
+  FSV_ASSIGN(model_->kv, KvCache::create(plan.kv_layout, *memory_, plan.kv_tokens));
   if (model_->kv.group_count() > Batch::kKvGroupsMax) {
     return Status::from_literal(StatusCode::kUnsupported, "the model mixes too many attention windows");
   }
-  FSV_ASSIGN(model_->workspace, Workspace::create(*memory_, shape.workspace, rows, kLogitRows));
+  FSV_ASSIGN(model_->workspace,
+             Workspace::create(*memory_, shape.workspace, static_cast<int64_t>(options_.max_batch_tokens),
+                               RuntimePlan::kLogitRows));
+  if (request_.warm_up) {
+    FSV_ASSIGN(warm_up_, WarmUp::create(model_, kernels_, options_.reference_kernels));
+  }
   return {};
 }
 
-Result<std::shared_ptr<LoadedModel>> LoadJob::finish() {
-  if (cancelled_.load(std::memory_order_relaxed)) {
-    return Status::from_literal(StatusCode::kCancelled, "the load was cancelled");
+Status LoadJob::check_cancelled() const {
+  if (!cancelled_.load(std::memory_order_relaxed)) return {};
+  return Status::from_literal(StatusCode::kCancelled, "the load was cancelled");
+}
+
+Status LoadJob::finish() {
+  FSV_TRY(check_cancelled());
+  if (model_->def != nullptr) {
+    const int32_t rows = model_->def->shape().vocabulary_size;
+    if (model_->tokenizer->vocabulary_size() != rows) {
+      return Status(StatusCode::kCorrupt, format("the tokenizer has ", model_->tokenizer->vocabulary_size(),
+                                                 " tokens, token_embd.weight has ", rows, " rows"));
+    }
+    FSV_TRY(model_->def->finish());
   }
+  close_source();  // before KV and activations: the headers of a large vocabulary weigh much
+  return model_->def != nullptr ? create_runtime() : Status();
+}
+
+bool LoadJob::finish_once() {
+  if (failed_.load(std::memory_order_acquire)) return false;
+  if (!std::exchange(is_finished_, true)) {
+    Status status = guarded([&] { return finish(); });
+    if (!status.ok()) fail(std::move(status));
+    return true;
+  }
+  if (!check_cancelled().ok() || warm_up_ == nullptr) return false;
+  if (!warm_up_->advance()) warm_up_.reset();
+  return true;
+}
+
+Result<std::shared_ptr<LoadedModel>> LoadJob::take_model() {
+  FSV_TRY(check_cancelled());
   if (failed_.load(std::memory_order_acquire)) {
     const std::lock_guard lock(failure_mutex_);
     return failure_;
   }
-  if (model_->def == nullptr) {
-    source_.reset();
-    return std::move(model_);
-  }
-  const int32_t rows = model_->def->shape().vocabulary_size;
-  if (model_->tokenizer->vocabulary_size() != rows) {
-    return Status(StatusCode::kCorrupt, format("the tokenizer has ", model_->tokenizer->vocabulary_size(),
-                                               " tokens, token_embd.weight has ", rows, " rows"));
-  }
-  FSV_TRY(model_->def->finish());
-  FSV_TRY(create_runtime());
-  source_.reset();  // closes the file
   return std::move(model_);
 }
 
-void LoadJob::drop() noexcept {
+void LoadJob::close_source() noexcept {
   chunks_.clear();
   specs_.clear();
-  model_.reset();
   source_.reset();
+  request_.files.reset();
+  source_charge_.reset();
+  read_charge_.reset();
+}
+
+void LoadJob::drop() noexcept {
+  close_source();
+  warm_up_.reset();
+  model_.reset();
 }
 
 }  // namespace fastserve

@@ -9,27 +9,40 @@
 
 #include "engine/loaded_model.h"
 #include "engine/options.h"
+#include "engine/warm_up.h"
 #include "formats/model_source.h"
 
 namespace fastserve {
 
+// What a host asks to be loaded, and how.
+struct LoadRequest {
+  std::shared_ptr<ModelFiles> files;  // null: the engine's
+  std::string path;
+  LoadOptions options;
+  bool warm_up = false;
+  int32_t priority = 0;
+  uint64_t user_data = 0;
+};
+
 class LoadJob {
  public:
-  LoadJob(std::string path, const LoadOptions& load_options, const EngineOptions& options,
-          std::shared_ptr<LimitResource> memory)
-      : path_(std::move(path)), load_options_(load_options), options_(options), memory_(std::move(memory)) {}
+  LoadJob(LoadRequest request, const EngineOptions& options, std::shared_ptr<LimitResource> memory,
+          const kernels::KernelTable* kernels)
+      : request_(std::move(request)), options_(options), memory_(std::move(memory)), kernels_(kernels) {}
 
   // Opens the model and reads its headers: their identity, so that one already loaded can be shared. Call first.
   Result<os::File::Identity> identify();
-  const LoadOptions& load_options() const { return load_options_; }
+  const LoadOptions& load_options() const { return request_.options; }
   // Reads and checks the header, takes the memory for weights and cuts the work into chunks.
   Status prepare();
   // Takes and does one chunk. False when none is left to take, or the job has failed or was cancelled.
   bool work_once();
-  // After every chunk is done (all workers returned): what remains, and the model.
-  Result<std::shared_ptr<LoadedModel>> finish();
+  // After every chunk is done (all workers returned): does a piece of what remains. False when nothing does.
+  bool finish_once();
+  // Then: the model, or why there is none.
+  Result<std::shared_ptr<LoadedModel>> take_model();
 
-  // Gives back everything that a job that failed still holds. No worker is at work any more.
+  // Closes the files and gives back everything that the job still holds. No worker is at work any more.
   void drop() noexcept;
 
   void cancel() { cancelled_.store(true, std::memory_order_relaxed); }
@@ -49,17 +62,23 @@ class LoadJob {
   Status load_text();
   Status load_vector(const Chunk& chunk);
   Status load_panels(const Chunk& chunk);
+  Status finish();
   Status create_runtime();
+  Status check_cancelled() const;
+  void close_source() noexcept;
   void fail(Status status);
 
-  std::string path_;
-  LoadOptions load_options_;
+  LoadRequest request_;
   EngineOptions options_;
   std::shared_ptr<LimitResource> memory_;
+  const kernels::KernelTable* kernels_;
   std::unique_ptr<ModelSource> source_;
   std::shared_ptr<LoadedModel> model_;
   std::vector<TensorSpec> specs_;
   std::vector<Chunk> chunks_;
+  MemoryCharge source_charge_, read_charge_;  // headers, and what workers read into
+  std::unique_ptr<WarmUp> warm_up_;
+  bool is_finished_ = false;
   std::atomic<size_t> next_chunk_{0};
   std::atomic<bool> cancelled_{false};
   std::atomic<bool> failed_{false};

@@ -45,6 +45,7 @@ struct LoadedModel {
   Buffer weights;
   std::unique_ptr<Tokenizer> tokenizer;
   std::unique_ptr<ChatTemplate> chat_template;
+  MemoryCharge heap;         // of tokeniser and template
   uint64_t served_turn = 0;  // when the engine last looked at its requests; models with work take turns
   // Used by the engine thread alone once the load has ended.
   KvCache kv;

@@ -2,8 +2,15 @@
 #pragma once
 #include <cstdint>
 
+#include <memory>
+
+#include "backend/executor.h"
+#include "base/clock.h"
 #include "base/log.h"
+#include "base/os.h"
+#include "formats/model_files.h"
 #include "kernels/kernel_api.h"
+#include "memory/memory_resource.h"
 
 namespace fastserve {
 
@@ -23,8 +30,17 @@ struct EngineOptions {
   uint64_t memory_budget_bytes = 0;
   uint64_t kv_bytes = 0;
   LogSink log;
+  os::ThreadSettings threads;
+  // What the host lends; null: the system's.
+  std::shared_ptr<ModelFiles> files;
+  std::shared_ptr<MemoryResource> memory;
+  std::shared_ptr<const Clock> clock;
+  std::shared_ptr<Executor> executor;
 
   static constexpr uint32_t kContextDefaultMax = 8192;
 };
+
+// Zeros and nulls replaced by what they stand for.
+EngineOptions with_defaults(EngineOptions options);
 
 }  // namespace fastserve

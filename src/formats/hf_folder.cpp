@@ -75,7 +75,9 @@ class HfFolderSource final : public TableSource {
   Status finish();
   Status read_part(const TensorInfo& tensor, uint64_t offset_bytes, uint8_t* destination, size_t size_bytes);
   Result<std::shared_ptr<const std::vector<uint8_t>>> whole_tensor(const std::string& name, const HfTensor& tensor);
-  std::string path_of(std::string_view name) const { return fastserve::format(folder_, "/", name); }
+  std::string path_of(std::string_view name) const {
+    return fastserve::format(folder_, folder_.empty() || folder_.back() != '/' ? "/" : "", name);
+  }
   Status fail(StatusCode code, std::string_view text) const {
     return Status(code, fastserve::format("\"", folder_, "\": ", text));
   }

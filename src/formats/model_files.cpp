@@ -42,7 +42,7 @@ class MemoryFiles final : public ModelFiles {
   MemoryFiles(const void* data, size_t size_bytes, std::function<void()> release)
       : data_(static_cast<const uint8_t*>(data)), size_bytes_(size_bytes), release_(std::move(release)) {}
   ~MemoryFiles() override {
-    if (release_) release_();
+    if (release_ && is_armed_) release_();
   }
   MemoryFiles(const MemoryFiles&) = delete;
   MemoryFiles& operator=(const MemoryFiles&) = delete;
@@ -51,11 +51,13 @@ class MemoryFiles final : public ModelFiles {
     return std::unique_ptr<os::File>(std::make_unique<BufferFile>(data_, size_bytes_, identity_));
   }
   bool is_folder(std::string_view) override { return false; }
+  void arm() noexcept override { is_armed_ = true; }
 
  private:
   const uint8_t* data_;
   size_t size_bytes_;
   std::function<void()> release_;
+  bool is_armed_ = false;
   const os::File::Identity identity_ = unique_identity();
 };
 

@@ -18,13 +18,15 @@ class ModelFiles {
   virtual Result<std::unique_ptr<os::File>> open(std::string_view name) = 0;
   // Whether `name` is a folder, whose files have the names "<name>/<file>".
   virtual bool is_folder(std::string_view name) = 0;
+  // Whoever lent this learns when it is no longer needed, from now on: not where the call that brought it failed.
+  virtual void arm() noexcept {}
 };
 
 // The system's files, by their paths.
 std::shared_ptr<ModelFiles> system_files();
 
 // A model that is one file in memory, whatever name it is opened by. The bytes are borrowed until `release` (which may
-// be empty) is called, once, by the destructor.
+// be empty) is called: by the destructor, once, if arm() was.
 std::shared_ptr<ModelFiles> memory_files(const void* data, size_t size_bytes, std::function<void()> release);
 
 // An identity that no other file has: what cannot be recognised when it comes again.

@@ -1,0 +1,148 @@
+// Sizes of weights, KV and activations.
+#include "engine/model_sizing.h"
+
+#include <algorithm>
+
+#include "base/format.h"
+#include "base/heap.h"
+#include "engine/model_facts.h"
+#include "engine/tokenizer_loading.h"
+#include "formats/quantizing_source.h"
+#include "tensor/packing.h"
+
+namespace fastserve {
+namespace {
+
+constexpr uint64_t kWeightAlignment = 64;
+constexpr uint64_t kKvDefaultBytes = uint64_t{1} << 30;
+
+uint64_t aligned(uint64_t size_bytes) {
+  return (size_bytes + kWeightAlignment - 1) / kWeightAlignment * kWeightAlignment;
+}
+
+int64_t panel_source_bytes(const TensorSpec& spec, const TensorInfo& tensor) {
+  return row_bytes(static_cast<DType>(tensor.type), spec.cols) * kernels::kPanelRows;
+}
+
+}  // namespace
+
+uint64_t loaded_bytes(const TensorSpec& spec, const TensorInfo& tensor) {
+  if (spec.role == TensorRole::kVector) return aligned(static_cast<uint64_t>(spec.rows) * sizeof(float));
+  const PackedLayout layout = packed_layout_for(static_cast<DType>(tensor.type));
+  return aligned(static_cast<uint64_t>(packed_bytes(layout, spec.rows, spec.cols) * spec.stack));
+}
+
+uint64_t weight_bytes(const std::vector<TensorSpec>& specs, const ModelSource& source) {
+  uint64_t total = 0;
+  for (const TensorSpec& spec : specs) {
+    const TensorInfo* tensor = source.find_tensor(spec.name);
+    if (tensor != nullptr) total += loaded_bytes(spec, *tensor);
+  }
+  return total;
+}
+
+int64_t panels_in_chunk(const TensorSpec& spec, const TensorInfo& tensor) {
+  return std::max<int64_t>(1, kLoadChunkBytes / std::max<int64_t>(panel_source_bytes(spec, tensor), 1));
+}
+
+uint64_t read_bytes_max(const std::vector<TensorSpec>& specs, const ModelSource& source) {
+  uint64_t largest = 0;
+  for (const TensorSpec& spec : specs) {
+    const TensorInfo* tensor = source.find_tensor(spec.name);
+    if (tensor == nullptr) continue;
+    uint64_t read = tensor->size_bytes;
+    if (spec.role == TensorRole::kMatrix) {
+      const int64_t chunk = panels_in_chunk(spec, *tensor) * panel_source_bytes(spec, *tensor);
+      read = std::min(read, static_cast<uint64_t>(chunk));
+    }
+    largest = std::max(largest, read);
+  }
+  return largest;
+}
+
+uint64_t load_worker_count(const EngineOptions& options) {
+  return options.mode == EngineMode::kPumped ? 1 : std::max<uint32_t>(options.thread_count, 1);
+}
+
+Result<RuntimePlan> plan_runtime(const ModelShape& shape, const EngineOptions& options, uint64_t available_bytes) {
+  RuntimePlan plan;
+  const uint32_t wanted = options.context_tokens;
+  plan.context_tokens = wanted != 0
+                            ? static_cast<int32_t>(std::min<uint32_t>(wanted, 1U << 24))
+                            : std::min(shape.context_tokens, static_cast<int32_t>(EngineOptions::kContextDefaultMax));
+  if (shape.context_is_hard) plan.context_tokens = std::min(plan.context_tokens, shape.context_tokens);
+  plan.kv_layout = {shape.kv_layers, options.kv_type};
+  const auto token_bytes = static_cast<uint64_t>(std::max<int64_t>(kv_token_bytes(plan.kv_layout), 1));
+  const auto context = static_cast<uint64_t>(plan.context_tokens);
+  uint64_t kv_bytes = options.kv_bytes;
+  if (kv_bytes == 0) {
+    kv_bytes = std::clamp(context * options.max_sequences * token_bytes, context * token_bytes,
+                          std::max(kKvDefaultBytes, context * token_bytes));
+  }
+  const auto rows = static_cast<int64_t>(options.max_batch_tokens);
+  plan.activation_bytes = Workspace::size_bytes(shape.workspace, rows, RuntimePlan::kLogitRows);
+  if (options.kv_bytes == 0 && available_bytes > plan.activation_bytes) {
+    kv_bytes = std::min(kv_bytes, available_bytes - plan.activation_bytes);
+  }
+  const uint64_t tokens = kv_bytes / token_bytes / kernels::kKvBlockTokens * kernels::kKvBlockTokens;
+  const uint64_t needed = plan.activation_bytes + std::max<uint64_t>(tokens, kernels::kKvBlockTokens) * token_bytes;
+  if (tokens == 0 || needed > available_bytes) {
+    return Status(StatusCode::kBudgetTooSmall, format("KV and activations need ", needed,
+                                                      " bytes, the memory budget has ", available_bytes, " left"));
+  }
+  plan.kv_tokens = static_cast<int64_t>(tokens);
+  plan.kv_bytes = tokens * token_bytes;
+  return plan;
+}
+
+Status load_model_text(const ModelSource& source, LoadedModel& model) {
+  FSV_ASSIGN(model.tokenizer, load_tokenizer(source));
+  FSV_ASSIGN(const std::string text, load_chat_template_source(source));
+  const Tokenizer& tokenizer = *model.tokenizer;
+  describe_tokenizer(tokenizer, model.facts);
+  ChatTemplateOptions options;
+  if (tokenizer.bos_id() >= 0) options.bos_token = tokenizer.token_bytes(tokenizer.bos_id());
+  if (tokenizer.eos_id() >= 0) options.eos_token = tokenizer.token_bytes(tokenizer.eos_id());
+  auto created = create_chat_template(text, options);
+  // A template that does not parse refuses to render; the model runs without it.
+  model.chat_template = created.ok() ? created.take() : broken_chat_template(created.status());
+  return {};
+}
+
+Result<MemoryEstimate> estimate_memory(const std::shared_ptr<ModelFiles>& files, const std::string& path,
+                                       const LoadOptions& load_options, const EngineOptions& options) {
+  MemoryEstimate estimate;
+  const HeapAccount source_account;
+  FSV_ASSIGN(std::unique_ptr<ModelSource> source, open_model_source(files, path));
+  if (load_options.dtype) {
+    FSV_ASSIGN(source, quantize_on_load(std::move(source), *load_options.dtype));
+  }
+  const uint64_t source_bytes = source_account.live_bytes();
+  const HeapAccount text_account;
+  LoadedModel model;
+  FSV_TRY(load_model_text(*source, model));
+  estimate.other_bytes = text_account.live_bytes();
+  uint64_t loading = source_bytes + text_account.peak_bytes();
+  if (!load_options.text_only) {
+    FSV_ASSIGN(model.def, create_model_def(*source));
+    const std::vector<TensorSpec> specs = model.def->tensors();
+    for (const TensorSpec& spec : specs) FSV_TRY(check_tensor(*source, spec));
+    estimate.weight_bytes = weight_bytes(specs, *source);
+    loading += estimate.weight_bytes + read_bytes_max(specs, *source) * load_worker_count(options);
+    const uint64_t taken = estimate.weight_bytes + estimate.other_bytes;
+    const uint64_t budget = options.memory_budget_bytes != 0 ? options.memory_budget_bytes : UINT64_MAX;
+    if (taken > budget || loading > budget) {
+      return Status(StatusCode::kBudgetTooSmall,
+                    format("loading needs ", std::max(taken, loading), " bytes, the memory budget is ", budget));
+    }
+    FSV_ASSIGN(const RuntimePlan plan,
+               plan_runtime(model.def->shape(), options, budget == UINT64_MAX ? budget : budget - taken));
+    estimate.kv_bytes = plan.kv_bytes;
+    estimate.activation_bytes = plan.activation_bytes;
+  }
+  estimate.peak_bytes =
+      std::max(loading, estimate.weight_bytes + estimate.kv_bytes + estimate.activation_bytes + estimate.other_bytes);
+  return estimate;
+}
+
+}  // namespace fastserve

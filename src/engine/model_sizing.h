@@ -1,0 +1,47 @@
+// How much memory a model takes in an engine: asked before a load (estimates) and by the load itself, so that the two
+// agree.
+#pragma once
+#include <vector>
+
+#include "engine/loaded_model.h"
+#include "engine/options.h"
+#include "formats/model_source.h"
+#include "models/model_def.h"
+
+namespace fastserve {
+
+// In memory, packed and aligned.
+uint64_t loaded_bytes(const TensorSpec& spec, const TensorInfo& tensor);
+uint64_t weight_bytes(const std::vector<TensorSpec>& specs, const ModelSource& source);
+
+// Loading reads and packs runs of panels of about this size: they keep workers busy, progress smooth, cancels prompt.
+constexpr int64_t kLoadChunkBytes = int64_t{1} << 20;
+int64_t panels_in_chunk(const TensorSpec& spec, const TensorInfo& tensor);
+// The most that a worker reads at once; and how many workers load.
+uint64_t read_bytes_max(const std::vector<TensorSpec>& specs, const ModelSource& source);
+uint64_t load_worker_count(const EngineOptions& options);
+
+// KV and activations of a model in an engine.
+struct RuntimePlan {
+  static constexpr int64_t kLogitRows = 32;
+  int32_t context_tokens = 0;
+  KvLayout kv_layout;
+  int64_t kv_tokens = 0;
+  uint64_t kv_bytes = 0;
+  uint64_t activation_bytes = 0;
+};
+// kBudgetTooSmall where they do not fit into `available_bytes`.
+Result<RuntimePlan> plan_runtime(const ModelShape& shape, const EngineOptions& options, uint64_t available_bytes);
+
+// The tokeniser, the chat template and what they add to the model's facts.
+Status load_model_text(const ModelSource& source, LoadedModel& model);
+
+struct MemoryEstimate {
+  uint64_t weight_bytes = 0, kv_bytes = 0, activation_bytes = 0, other_bytes = 0;
+  uint64_t peak_bytes = 0;  // while loading
+};
+// Opens the model and builds its tokeniser, to see what it takes; reads no weights.
+Result<MemoryEstimate> estimate_memory(const std::shared_ptr<ModelFiles>& files, const std::string& path,
+                                       const LoadOptions& load_options, const EngineOptions& options);
+
+}  // namespace fastserve

@@ -1,0 +1,20 @@
+// What a host left open.
+#include "engine/options.h"
+
+#include <algorithm>
+
+namespace fastserve {
+
+EngineOptions with_defaults(EngineOptions options) {
+  if (options.thread_count == 0) {
+    options.thread_count = os::usable_cpu_count();
+    const auto given = static_cast<uint32_t>(std::min<size_t>(options.threads.cpus.size(), UINT32_MAX));
+    if (given != 0) options.thread_count = std::min(options.thread_count, given);
+  }
+  if (options.executor != nullptr) options.thread_count = options.executor->width();
+  if (options.clock == nullptr) options.clock = std::shared_ptr<const Clock>(std::shared_ptr<void>(), &system_clock());
+  if (options.files == nullptr) options.files = system_files();
+  return options;
+}
+
+}  // namespace fastserve

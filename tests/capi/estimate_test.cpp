@@ -1,0 +1,165 @@
+// What an estimate says before a load, and what the load then takes.
+#include <gtest/gtest.h>
+
+#include <filesystem>
+#include <fstream>
+
+#include "support/host.h"
+#include "support/host_files.h"
+#include "support/tiny_model.h"
+
+namespace fastserve::test {
+namespace {
+
+struct Configuration {
+  const char* name;
+  EditEngine edit;
+};
+
+std::vector<Configuration> configurations() {
+  return {{"pumped, one stream",
+           [](fsv_engine_config& config) {
+             config.context_tokens = 2048;
+             config.max_sequences = 1;
+           }},
+          {"threaded, 8 streams, q8 KV",
+           [](fsv_engine_config& config) {
+             config.mode = FSV_MODE_THREADED;
+             config.thread_count = 2;
+             config.kv_dtype = FSV_KV_Q8;
+             config.context_tokens = 1024;
+             config.max_sequences = 8;
+           }},
+          {"defaults, f32 KV", [](fsv_engine_config& config) {
+             fsv_engine_config_init(&config);
+             config.thread_count = 3;
+             config.kv_dtype = FSV_KV_F32;
+           }}};
+}
+
+fsv_memory_estimate estimate(const fsv_load_config& load, const fsv_engine_config& engine) {
+  fsv_memory_estimate estimate;
+  fsv_memory_estimate_init(&estimate);
+  fsv_error error{};
+  EXPECT_EQ(fsv_model_estimate(&load, &engine, &estimate, &error), FSV_OK) << error.message;
+  EXPECT_EQ(estimate.total_bytes,
+            estimate.weight_bytes + estimate.kv_bytes + estimate.activation_bytes + estimate.other_bytes);
+  EXPECT_GE(estimate.peak_bytes, estimate.total_bytes);
+  return estimate;
+}
+
+fsv_load_config load_config(const std::string& path) {
+  fsv_load_config config;
+  fsv_load_config_init(&config);
+  config.path = path.c_str();
+  config.path_size = path.size();
+  return config;
+}
+
+// 1.0 <= estimate / measured <= 1.05, of every part.
+void expect_close(uint64_t estimated, uint64_t measured, const std::string& what) {
+  EXPECT_GE(estimated, measured) << what;
+  EXPECT_LE(static_cast<double>(estimated), 1.05 * static_cast<double>(measured) + 4096) << what;
+}
+
+void compare(const std::string& path) {
+  for (const Configuration& configuration : configurations()) {
+    const fsv_engine_config config = engine_config(configuration.edit);
+    const fsv_memory_estimate before = estimate(load_config(path), config);
+    Host host(path, configuration.edit);
+    const fsv_memory_stats stats = host.memory();
+    const std::string what = path + ", " + configuration.name;
+    EXPECT_EQ(before.weight_bytes, stats.weight_bytes) << what;
+    EXPECT_EQ(before.kv_bytes, stats.kv_bytes) << what;
+    EXPECT_EQ(before.activation_bytes, stats.activation_bytes) << what;
+    expect_close(before.other_bytes, stats.other_bytes, what + ", other");
+    expect_close(before.total_bytes, stats.used_bytes, what + ", total");
+    expect_close(before.peak_bytes, stats.peak_bytes, what + ", peak");
+    ::testing::Test::RecordProperty("peak_ratio",
+                                    std::to_string(static_cast<double>(before.peak_bytes) / stats.peak_bytes));
+  }
+}
+
+TEST(Estimate, TinyModel) { compare(TemporaryFile(TinyShape{}).path()); }
+
+TEST(EstimateModel, SmolLm2) {
+  const std::string path = FASTSERVE_MODEL_DIR "/smollm2-135m-instruct-q4_1.gguf";
+  if (!std::filesystem::exists(path)) GTEST_SKIP() << path << " is missing";
+  compare(path);
+}
+
+TEST(EstimateModel, Gemma3) {
+  const std::string path = FASTSERVE_MODEL_DIR "/gemma-3-270m-q4_k_m.gguf";
+  if (!std::filesystem::exists(path)) GTEST_SKIP() << path << " is missing";
+  compare(path);
+}
+
+uint64_t resident_bytes() {
+  std::ifstream file("/proc/self/statm");
+  uint64_t size = 0, resident = 0;
+  file >> size >> resident;
+  return resident * 4096;
+}
+
+// The process grows by what was estimated, once its KV is full: the count leaves nothing out.
+TEST(EstimateModel, ResidentMemoryIsTheEstimate) {
+  const std::string path = FASTSERVE_MODEL_DIR "/smollm2-135m-instruct-q4_1.gguf";
+  if (!std::filesystem::exists(path)) GTEST_SKIP() << path << " is missing";
+  const EditEngine edit = [](fsv_engine_config& config) {
+    config.context_tokens = 2048;
+    config.max_sequences = 1;
+    config.max_batch_tokens = 256;
+  };
+  Host host(edit);
+  const uint64_t empty = resident_bytes();
+  fsv_model* model = host.load(path);
+  host.generate(random_prompt(1, 2040, 100, 40000), 4, nullptr, model);
+  host.run();
+  const uint64_t taken = resident_bytes() - empty;
+  // Asked for last: what it takes from the heap and gives back would count otherwise.
+  const fsv_memory_estimate said = estimate(load_config(path), engine_config(edit));
+  const double ratio = static_cast<double>(taken) / static_cast<double>(said.total_bytes);
+  RecordProperty("resident_over_estimate", std::to_string(ratio));
+  EXPECT_GT(ratio, 0.90) << "pages of unused logit rows are the difference";
+  EXPECT_LT(ratio, 1.10);
+}
+
+TEST(Estimate, OfABufferKeepsAndReleasesNothing) {
+  const std::vector<uint8_t> bytes = tiny_gguf(TinyShape{});
+  const TemporaryFile file(bytes);
+  fsv_load_config config;
+  fsv_load_config_init(&config);
+  config.buffer = bytes.data();
+  config.buffer_size = bytes.size();
+  static std::atomic<int> releases{0};
+  config.buffer_release = [](void*) { ++releases; };
+  const fsv_memory_estimate from_buffer = estimate(config, engine_config());
+  EXPECT_EQ(from_buffer.weight_bytes, estimate(load_config(file.path()), engine_config()).weight_bytes);
+  EXPECT_EQ(releases, 0);
+}
+
+TEST(Estimate, RefusesWhatTheLoadWouldRefuse) {
+  const TemporaryFile file(TinyShape{});
+  fsv_memory_estimate found;
+  fsv_memory_estimate_init(&found);
+  fsv_error error{};
+  fsv_load_config load = load_config(file.path());
+  const fsv_memory_estimate fits = estimate(load, engine_config());
+  fsv_engine_config config = engine_config([&](fsv_engine_config& c) {
+    c.kv_bytes = fits.kv_bytes;
+    c.memory_budget_bytes = fits.total_bytes - 1;
+  });
+  EXPECT_EQ(fsv_model_estimate(&load, &config, &found, &error), FSV_ERROR_BUDGET_TOO_SMALL);
+  config.memory_budget_bytes = fits.peak_bytes;
+  EXPECT_EQ(fsv_model_estimate(&load, &config, &found, &error), FSV_OK) << error.message;
+  Host host([&](fsv_engine_config& c) { c = config; });
+  EXPECT_NE(host.load(file.path()), nullptr) << "a budget of the estimated peak is enough";
+  load.path = "/no/such/file";
+  load.path_size = SIZE_MAX;
+  EXPECT_EQ(fsv_model_estimate(&load, &config, &found, &error), FSV_ERROR_NOT_FOUND);
+  EXPECT_EQ(fsv_model_estimate(nullptr, &config, &found, &error), FSV_ERROR_INVALID_ARGUMENT);
+  EXPECT_EQ(fsv_model_estimate(&load, &config, nullptr, &error), FSV_ERROR_NOT_FOUND);
+}
+
+}  // namespace
+}  // namespace fastserve::test

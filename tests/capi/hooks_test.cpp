@@ -1,0 +1,292 @@
+// What a host lends an engine: memory, time, threads, log. Used where it says, and harmless where it fails.
+#include <gtest/gtest.h>
+#include <sched.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <set>
+
+#include "support/host.h"
+#include "support/tiny_model.h"
+
+namespace fastserve::test {
+namespace {
+
+// An allocator that keeps the sums and can refuse.
+struct CountingAllocator {
+  std::atomic<int64_t> bytes[4] = {};
+  std::atomic<uint64_t> call_count{0}, fail_at{0};
+  bool misaligns = false;
+
+  fsv_allocator hook() {
+    fsv_allocator hook;
+    fsv_allocator_init(&hook);
+    hook.context = this;
+    hook.allocate = [](void* self, size_t size, size_t alignment, uint32_t use) -> void* {
+      auto& me = *static_cast<CountingAllocator*>(self);
+      if (++me.call_count == me.fail_at) return nullptr;
+      me.bytes[use] += static_cast<int64_t>(size);
+      auto* address =
+          static_cast<char*>(std::aligned_alloc(alignment, (size + 2 * alignment - 1) / alignment * alignment));
+      if (address != nullptr) std::memset(address, 0xFF, size);  // need not be zeroed
+      return me.misaligns ? address + 8 : address;
+    };
+    hook.deallocate = [](void* self, void* address, size_t size, size_t, uint32_t use) {
+      auto& me = *static_cast<CountingAllocator*>(self);
+      me.bytes[use] -= static_cast<int64_t>(size);
+      std::free(me.misaligns ? static_cast<char*>(address) - 8 : address);
+    };
+    return hook;
+  }
+  int64_t total() const { return bytes[0] + bytes[1] + bytes[2] + bytes[3]; }
+};
+
+Reply plain_answer(const std::string& path, const EditEngine& edit = nullptr) {
+  Host host(path, edit);
+  return host.generate_alone(random_prompt(1, 40), 12);
+}
+
+TEST(Hooks, AllocatorHoldsTheBlocksAndGetsThemBack) {
+  const TemporaryFile file(TinyShape{});
+  const Reply expected = plain_answer(file.path());
+  CountingAllocator allocator;
+  const fsv_allocator hook = allocator.hook();
+  {
+    Host host(file.path(), [&](fsv_engine_config& config) { config.allocator = &hook; });
+    const fsv_memory_stats stats = host.memory();
+    EXPECT_EQ(allocator.bytes[FSV_MEMORY_WEIGHTS], static_cast<int64_t>(stats.weight_bytes));
+    EXPECT_EQ(allocator.bytes[FSV_MEMORY_KV], static_cast<int64_t>(stats.kv_bytes));
+    EXPECT_EQ(allocator.bytes[FSV_MEMORY_ACTIVATIONS], static_cast<int64_t>(stats.activation_bytes));
+    expect_same(host.generate_alone(random_prompt(1, 40), 12), expected, "lent memory");
+  }
+  EXPECT_EQ(allocator.total(), 0);
+}
+
+TEST(Hooks, EveryAllocationThatTheHostRefuses) {
+  const TemporaryFile file(TinyShape{});
+  CountingAllocator allocator;
+  const fsv_allocator hook = allocator.hook();
+  Host host([&](fsv_engine_config& config) { config.allocator = &hook; });
+  fsv_error error{};
+  for (uint64_t n = 1;; ++n) {
+    allocator.call_count = 0;
+    allocator.fail_at = n;
+    fsv_ticket ticket = 0;
+    fsv_model* model = nullptr;
+    ASSERT_EQ(host.begin_load(file.path(), &ticket, &error), FSV_OK);
+    const fsv_status status = host.finish_load(ticket, &model, &error);
+    if (allocator.call_count < n) {
+      ASSERT_EQ(status, FSV_OK) << error.message;
+      EXPECT_GE(n, 4u);
+      EXPECT_EQ(fsv_model_release(model, nullptr), FSV_OK);
+      break;
+    }
+    EXPECT_EQ(status, FSV_ERROR_OUT_OF_MEMORY) << n;
+    EXPECT_EQ(allocator.total(), 0) << n;
+    EXPECT_EQ(host.memory().used_bytes, 0u) << n;
+  }
+}
+
+TEST(Hooks, MisalignedMemoryIsRefused) {
+  const TemporaryFile file(TinyShape{});
+  CountingAllocator allocator;
+  allocator.misaligns = true;
+  const fsv_allocator hook = allocator.hook();
+  Host host([&](fsv_engine_config& config) { config.allocator = &hook; });
+  fsv_ticket ticket = 0;
+  fsv_model* model = nullptr;
+  fsv_error error{};
+  ASSERT_EQ(host.begin_load(file.path(), &ticket, &error), FSV_OK);
+  EXPECT_EQ(host.finish_load(ticket, &model, &error), FSV_ERROR_OUT_OF_MEMORY);
+  EXPECT_EQ(allocator.total(), 0);
+}
+
+TEST(Hooks, ClockTimesRequestsAndGrants) {
+  const TemporaryFile file(TinyShape{});
+  std::atomic<uint64_t> now_ns{uint64_t{1} << 40};
+  fsv_clock clock;
+  fsv_clock_init(&clock);
+  clock.context = &now_ns;
+  clock.now_ns = [](void* now) { return static_cast<std::atomic<uint64_t>*>(now)->fetch_add(1000000); };
+  Host host(file.path(), [&](fsv_engine_config& config) { config.clock = &clock; });
+  const fsv_request request = host.generate(random_prompt(1, 4), 40);
+  // A millisecond passes with every look: a grant of 5 ms is a few layers, whatever time they really take.
+  int steps = 0;
+  for (; !host.all_finished() && steps < 10000; ++steps) {
+    host.step(5000);
+    host.poll();
+  }
+  EXPECT_EQ(host.reply(request).reason, FSV_FINISH_LENGTH);
+  EXPECT_GT(steps, 30);
+  now_ns = 0;  // a clock that goes back stands still
+  EXPECT_EQ(host.generate_alone(random_prompt(2, 4), 4).reason, FSV_FINISH_LENGTH);
+}
+
+// Executors, from willing to hostile.
+enum class Manner { kThreads, kSerial, kRefuses, kSkipsAndRepeats };
+struct HostExecutor {
+  Manner manner;
+  std::atomic<int> runs{0};
+  static fsv_status run(void* self, uint32_t part_count, fsv_task task, void* context) {
+    auto& me = *static_cast<HostExecutor*>(self);
+    ++me.runs;
+    switch (me.manner) {
+      case Manner::kThreads: {
+        std::vector<std::thread> threads;
+        for (uint32_t part = 0; part < part_count; ++part) threads.emplace_back(task, context, part);
+        for (std::thread& thread : threads) thread.join();
+        return FSV_OK;
+      }
+      case Manner::kSerial:
+        for (uint32_t part = part_count; part-- > 0;) task(context, part);
+        return FSV_OK;
+      case Manner::kRefuses:
+        return FSV_ERROR_OUT_OF_MEMORY;
+      case Manner::kSkipsAndRepeats:
+        task(context, 1);
+        task(context, 1);
+        task(context, part_count + 7);
+        return FSV_OK;
+    }
+    return FSV_OK;
+  }
+};
+
+TEST(Hooks, ExecutorOfAnyMannerGivesTheSameBits) {
+  TinyShape shape;
+  shape.hidden = 256;
+  shape.heads = 8;
+  shape.kv_heads = 4;
+  shape.head_dim = 32;
+  shape.intermediate = 512;
+  const TemporaryFile file(shape);
+  const Reply expected = plain_answer(file.path());
+  for (const Manner manner : {Manner::kThreads, Manner::kSerial, Manner::kRefuses, Manner::kSkipsAndRepeats}) {
+    for (const uint32_t mode : {FSV_MODE_PUMPED, FSV_MODE_THREADED}) {
+      HostExecutor executor{manner};
+      fsv_executor hook;
+      fsv_executor_init(&hook);
+      hook.context = &executor;
+      hook.width = 4;
+      hook.run = HostExecutor::run;
+      const Reply reply = plain_answer(file.path(), [&](fsv_engine_config& config) {
+        config.mode = mode;
+        config.executor = &hook;
+      });
+      expect_same(reply, expected, "manner " + std::to_string(static_cast<int>(manner)));
+      EXPECT_GT(executor.runs, 0);
+    }
+  }
+}
+
+TEST(Hooks, BadHooksAreRefused) {
+  fsv_engine* engine = nullptr;
+  fsv_error error{};
+  fsv_allocator allocator;
+  fsv_allocator_init(&allocator);
+  fsv_clock clock;
+  fsv_clock_init(&clock);
+  fsv_executor executor;
+  fsv_executor_init(&executor);
+  fsv_io io;
+  fsv_io_init(&io);
+  const uint32_t no_cpu[] = {100000};
+  const std::vector<EditEngine> edits = {
+      [&](fsv_engine_config& config) { config.allocator = &allocator; },
+      [&](fsv_engine_config& config) { config.clock = &clock; },
+      [&](fsv_engine_config& config) { config.executor = &executor; },
+      [&](fsv_engine_config& config) { config.io = &io; },
+      [&](fsv_engine_config& config) { config.cpu_count = 1; },
+      [&](fsv_engine_config& config) { config.cpus = no_cpu; },
+      [&](fsv_engine_config& config) { config.thread_priority = 3; },
+      [&](fsv_engine_config& config) {
+        config.mode = FSV_MODE_THREADED;
+        config.cpus = no_cpu;
+        config.cpu_count = 1;
+      },
+  };
+  for (size_t i = 0; i < edits.size(); ++i) {
+    const fsv_engine_config config = engine_config(edits[i]);
+    EXPECT_EQ(fsv_engine_create(&config, &engine, &error), FSV_ERROR_INVALID_ARGUMENT) << i;
+    EXPECT_EQ(engine, nullptr);
+  }
+}
+
+// The library's threads of this process, by their names, which each takes when it first runs.
+std::set<pid_t> library_threads(size_t expected) {
+  std::set<pid_t> found;
+  const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(10);
+  while (found.size() < expected && std::chrono::steady_clock::now() < deadline) {
+    for (const auto& entry : std::filesystem::directory_iterator("/proc/self/task")) {
+      std::ifstream file(entry.path() / "comm");
+      std::string name;
+      if (std::getline(file, name) && name.rfind("fsv-", 0) == 0) found.insert(std::stoi(entry.path().filename()));
+    }
+  }
+  return found;
+}
+
+TEST(Hooks, ThreadsKeepToTheirCpusAndYield) {
+  cpu_set_t usable;
+  ASSERT_EQ(sched_getaffinity(0, sizeof(usable), &usable), 0);
+  uint32_t cpu = 0;
+  while (!CPU_ISSET(cpu, &usable)) ++cpu;
+  const int own_nice = getpriority(PRIO_PROCESS, 0);
+  Host host([&](fsv_engine_config& config) {
+    config.mode = FSV_MODE_THREADED;
+    config.thread_count = 3;
+    config.cpus = &cpu;
+    config.cpu_count = 1;
+    config.thread_priority = FSV_THREADS_LOWEST;
+  });
+  const std::set<pid_t> threads = library_threads(4);
+  EXPECT_EQ(threads.size(), 4u) << "engine, loader, two workers";
+  for (const pid_t thread : threads) {
+    cpu_set_t set;
+    ASSERT_EQ(sched_getaffinity(thread, sizeof(set), &set), 0);
+    EXPECT_EQ(CPU_COUNT(&set), 1);
+    EXPECT_TRUE(CPU_ISSET(cpu, &set));
+    const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(5);  // it sets it when it first runs
+    while (getpriority(PRIO_PROCESS, static_cast<id_t>(thread)) != 19 && std::chrono::steady_clock::now() < deadline) {
+      std::this_thread::yield();
+    }
+    EXPECT_EQ(getpriority(PRIO_PROCESS, static_cast<id_t>(thread)), 19);
+  }
+  EXPECT_EQ(getpriority(PRIO_PROCESS, 0), own_nice) << "the host's own thread";
+}
+
+TEST(Hooks, DefaultThreadCountIsThatOfTheCpusGiven) {
+  const uint32_t cpu = static_cast<uint32_t>(sched_getcpu());
+  Host host([&](fsv_engine_config& config) {
+    config.mode = FSV_MODE_THREADED;
+    config.thread_count = 0;
+    config.cpus = &cpu;
+    config.cpu_count = 1;
+  });
+  EXPECT_EQ(library_threads(2).size(), 2u) << "engine and loader, no worker";
+}
+
+TEST(Hooks, IdleEngineUsesNoCpu) {
+  const TemporaryFile file(TinyShape{});
+  Host host(file.path(), [](fsv_engine_config& config) {
+    config.mode = FSV_MODE_THREADED;
+    config.thread_count = 4;
+  });
+  host.generate_alone(random_prompt(1, 40), 12);
+  std::this_thread::sleep_for(std::chrono::milliseconds(50));
+  auto used_us = [] {
+    rusage usage;
+    getrusage(RUSAGE_SELF, &usage);
+    return (usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) * 1000000 + usage.ru_utime.tv_usec + usage.ru_stime.tv_usec;
+  };
+  const long before = used_us();
+  std::this_thread::sleep_for(std::chrono::milliseconds(600));
+  EXPECT_LE(used_us() - before, 600) << "more than 0.1% of 600 ms";
+}
+
+}  // namespace
+}  // namespace fastserve::test
