@@ -606,6 +606,16 @@ enum {
   FSV_SESSION_REPLACE = 1 /* it is the whole text; the longest prefix that both share is not computed again */
 };
 
+/* FINISH: the request ends with FSV_FINISH_LENGTH.
+ * SLIDE: of the tokens after the first `context_keep_tokens` the oldest `context_drop_tokens` are forgotten, and the
+ * answer goes on as that of a fresh prompt of what is left: same keys, values and logits, penalties that count what is
+ * left, while random draws, max_tokens and stop rules go on as before. The tokens that stay behind the kept ones are
+ * computed again (as prefill, once for each slide). The context is never exceeded. A session's text is then what is
+ * left. */
+enum { FSV_CONTEXT_FINISH = 0, FSV_CONTEXT_SLIDE = 1 };
+/* Of a chat: the system messages at its beginning; else the beginning-of-sequence token, where the prompt has it. */
+#define FSV_CONTEXT_KEEP_AUTO UINT32_MAX
+
 typedef struct fsv_generate_config {
   uint32_t struct_size;
   uint32_t flags;   /* FSV_TOKENIZE_*, for `text`; default FSV_TOKENIZE_ADD_BOS */
@@ -629,6 +639,10 @@ typedef struct fsv_generate_config {
   fsv_session* session;         /* of the same engine and model; NULL: none */
   uint32_t session_mode;        /* FSV_SESSION_* */
   int32_t priority;             /* higher ones start and read their prompts first; default 0 */
+  uint32_t context_full;        /* FSV_CONTEXT_*: what happens when prompt and answer fill the context */
+  uint32_t context_keep_tokens; /* SLIDE: first tokens that stay; default FSV_CONTEXT_KEEP_AUTO */
+  uint32_t context_drop_tokens; /* SLIDE: tokens after them that go each time; 0 (default): half of the others */
+  uint32_t reserved;
 } fsv_generate_config;
 
 #define FSV_CHOICES_MAX 64
@@ -657,12 +671,14 @@ typedef struct fsv_chat {
   fsv_string messages_json;  /* ... an array of objects with role, content, tool_calls, name ... */
   fsv_string tools_json;     /* an array of tool definitions, handed to the template; empty: none */
   fsv_string variables_json; /* an object of further variables, such as enable_thinking; empty: none */
+  fsv_string template_text;  /* a Jinja template of the host's own, used instead of the model's; empty: the model's */
 } fsv_chat;
 
 FSV_API void fsv_chat_init(fsv_chat* chat);
 /* Renders a conversation with the model's template and queues a generation of the answer. Of `config` the prompt
  * (text, token_ids, flags) must be empty. With a session the conversation replaces its text (FSV_SESSION_REPLACE): of
- * messages that were there before nothing is computed again. Text inside messages never becomes a control token. */
+ * messages that were there before nothing is computed again. Text inside messages never becomes a control token,
+ * whoever wrote the template. A template that cannot be parsed or fails is FSV_ERROR_TEMPLATE with line and reason. */
 FSV_API fsv_status fsv_submit_chat(fsv_engine* engine, fsv_model* model, const fsv_chat* chat,
                                    const fsv_generate_config* config, fsv_request* request, fsv_error* error);
 

@@ -2,6 +2,7 @@
 #include "api/chat_arguments.h"
 
 #include "api/shim.h"
+#include "base/json.h"
 
 namespace fastserve::api {
 namespace {
@@ -30,6 +31,44 @@ Result<std::vector<ChatMessage>> copy_messages(const fsv_chat_message* messages,
   return copied;
 }
 
+// The messages of role "system" at the beginning, as far as their content is text.
+std::vector<ChatMessage> leading_system_messages(const ChatInput& input) {
+  std::vector<ChatMessage> leading;
+  auto take = [&](std::string_view role, std::string_view content) {
+    if (role != "system") return false;
+    leading.push_back({std::string(role), std::string(content)});
+    return true;
+  };
+  for (const ChatMessage& message : input.messages) {
+    if (!take(message.role, message.content)) break;
+  }
+  if (input.messages_json.empty()) return leading;
+  const Result<json::Document> document = json::parse(input.messages_json, "messages");
+  if (!document.ok()) return leading;
+  const json::Value messages = document.value().root();
+  for (size_t i = 0; i < messages.size(); ++i) {
+    const json::Value message = messages.at(i);
+    if (!take(message["role"].string().value_or(""), message["content"].string().value_or(""))) break;
+  }
+  return leading;
+}
+
+std::vector<ChatSpan> render_opening(const ChatTemplate& chat_template, ChatInput input) {
+  input.messages = leading_system_messages(input);
+  if (input.messages.empty()) return {};
+  input.messages_json = {};
+  input.add_generation_prompt = false;
+  Result<std::vector<ChatSpan>> rendered = chat_template.render(input);
+  return rendered.ok() ? rendered.take() : std::vector<ChatSpan>();
+}
+
+ChatTemplateOptions template_options(const Tokenizer& tokenizer) {
+  ChatTemplateOptions options;
+  if (tokenizer.bos_id() >= 0) options.bos_token = tokenizer.token_bytes(tokenizer.bos_id());
+  if (tokenizer.eos_id() >= 0) options.eos_token = tokenizer.token_bytes(tokenizer.eos_id());
+  return options;
+}
+
 Status check_flags(uint32_t flags) {
   const bool is_known = (flags & ~static_cast<uint32_t>(FSV_CHAT_ADD_GENERATION_PROMPT)) == 0;
   return is_known ? Status() : invalid("unknown bits in flags");
@@ -47,7 +86,7 @@ Result<std::vector<ChatSpan>> render_messages(const LoadedModel& model, const fs
   return model.chat_template->render(input);
 }
 
-Result<std::vector<ChatSpan>> render_chat(const LoadedModel& model, const fsv_chat* chat) {
+Result<ChatPrompt> render_chat(const LoadedModel& model, const fsv_chat* chat) {
   FSV_ASSIGN(const fsv_chat checked, config_argument(chat, fsv_chat_init, "chat"));
   FSV_TRY(check_flags(checked.flags));
   ChatInput input;
@@ -64,7 +103,17 @@ Result<std::vector<ChatSpan>> render_chat(const LoadedModel& model, const fsv_ch
   if (has_messages) {
     FSV_ASSIGN(input.messages, copy_messages(checked.messages, checked.message_count));
   }
-  return model.chat_template->render(input);
+  FSV_ASSIGN(const std::string_view source,
+             utf8_argument(checked.template_text.data, checked.template_text.size, "template_text"));
+  std::unique_ptr<ChatTemplate> own;
+  if (!source.empty()) {
+    FSV_ASSIGN(own, create_chat_template(source, template_options(*model.tokenizer)));
+  }
+  const ChatTemplate& chosen = own != nullptr ? *own : *model.chat_template;
+  ChatPrompt prompt;
+  FSV_ASSIGN(prompt.whole, chosen.render(input));
+  prompt.opening = render_opening(chosen, input);
+  return prompt;
 }
 
 }  // namespace fastserve::api

@@ -10,6 +10,12 @@ namespace fastserve::api {
 
 Result<std::vector<ChatSpan>> render_messages(const LoadedModel& model, const fsv_chat_message* messages,
                                               size_t message_count, uint32_t flags);
-Result<std::vector<ChatSpan>> render_chat(const LoadedModel& model, const fsv_chat* chat);
+// By the host's own template where there is one.
+struct ChatPrompt {
+  std::vector<ChatSpan> whole;
+  std::vector<ChatSpan> opening;  // the system messages at the beginning alone; empty where there is none, or the
+                                  // template refuses to render it without an answerable message
+};
+Result<ChatPrompt> render_chat(const LoadedModel& model, const fsv_chat* chat);
 
 }  // namespace fastserve::api

@@ -105,6 +105,10 @@ Result<RequestParameters> generate_parameters(const LoadedModel& model, const fs
     return invalid(format("config.choice_count is ", config.choice_count, ", a session takes one answer"));
   }
   parameters.choice_count = config.choice_count;
+  if (config.context_full > FSV_CONTEXT_SLIDE) return invalid(format("config.context_full is ", config.context_full));
+  parameters.context_slides = config.context_full == FSV_CONTEXT_SLIDE;
+  parameters.context_keep = config.context_keep_tokens;
+  parameters.context_drop = std::min<uint32_t>(config.context_drop_tokens, INT32_MAX);
   parameters.max_tokens = std::min<uint32_t>(config.max_tokens, INT32_MAX);
   parameters.min_tokens = std::min<uint32_t>(config.min_tokens, INT32_MAX);
   parameters.ignore_eos = config.ignore_eos != 0;
@@ -117,6 +121,14 @@ Result<RequestParameters> generate_parameters(const LoadedModel& model, const fs
   return parameters;
 }
 
+void settle_context_keep(const LoadedModel& model, std::span<const int32_t> opening, RequestParameters& parameters) {
+  if (parameters.context_keep != FSV_CONTEXT_KEEP_AUTO) return;
+  const std::vector<int32_t>& prompt = parameters.prompt;
+  const auto kept = std::mismatch(prompt.begin(), prompt.end(), opening.begin(), opening.end()).first - prompt.begin();
+  const bool has_bos = !prompt.empty() && prompt.front() == model.tokenizer->bos_id();
+  parameters.context_keep = std::max<uint32_t>(static_cast<uint32_t>(kept), has_bos ? 1 : 0);
+}
+
 }  // namespace fastserve::api
 
 extern "C" void fsv_generate_config_init(fsv_generate_config* config) {
@@ -125,4 +137,5 @@ extern "C" void fsv_generate_config_init(fsv_generate_config* config) {
   config->flags = FSV_TOKENIZE_ADD_BOS;
   config->max_tokens = 256;
   config->choice_count = 1;
+  config->context_keep_tokens = FSV_CONTEXT_KEEP_AUTO;
 }

@@ -1,5 +1,6 @@
 // What a submit call brings in C structs, checked and copied.
 #pragma once
+#include <span>
 #include <vector>
 
 #include "engine/engine.h"
@@ -28,5 +29,9 @@ Result<RequestTarget> request_target(fsv_engine* engine, fsv_model* model, fsv_s
 Result<std::vector<int32_t>> generate_prompt(const RequestTarget& target, const fsv_generate_config& config);
 // All but the prompt.
 Result<RequestParameters> generate_parameters(const LoadedModel& model, const fsv_generate_config& config);
+
+// FSV_CONTEXT_KEEP_AUTO becomes a number: what the prompt shares with `opening`, the tokens of its system messages (may
+// be empty).
+void settle_context_keep(const LoadedModel& model, std::span<const int32_t> opening, RequestParameters& parameters);
 
 }  // namespace fastserve::api

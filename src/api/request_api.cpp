@@ -31,6 +31,7 @@ fsv_status submit(fsv_engine* engine, fsv_model* model, const Config* config, vo
 Result<RequestParameters> prepare_generate(const RequestTarget& target, const fsv_generate_config& config) {
   FSV_ASSIGN(RequestParameters parameters, generate_parameters(*target.model, config));
   FSV_ASSIGN(parameters.prompt, generate_prompt(target, config));
+  settle_context_keep(*target.model, {}, parameters);
   return parameters;
 }
 
@@ -40,9 +41,12 @@ Result<RequestParameters> prepare_chat(const LoadedModel& model, const fsv_chat*
     return invalid("config.text and config.token_ids must be NULL: the conversation is the prompt");
   }
   FSV_ASSIGN(RequestParameters parameters, generate_parameters(model, config));
-  FSV_ASSIGN(const std::vector<ChatSpan> spans, render_chat(model, chat));
-  FSV_TRY(encode_spans(*model.tokenizer, spans, parameters.prompt));
+  FSV_ASSIGN(const ChatPrompt prompt, render_chat(model, chat));
+  FSV_TRY(encode_spans(*model.tokenizer, prompt.whole, parameters.prompt));
   if (parameters.prompt.empty()) return invalid("the conversation renders to nothing");
+  std::vector<int32_t> opening;
+  FSV_TRY(encode_spans(*model.tokenizer, prompt.opening, opening));
+  settle_context_keep(model, opening, parameters);
   return parameters;
 }
 

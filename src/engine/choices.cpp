@@ -6,6 +6,7 @@ namespace fastserve {
 KvSharing sharing_of(const Request& request) {
   KvSharing sharing;
   sharing.tokens = request.prompt_count();
+  sharing.may_rewind = request.parameters.context_slides;
   return sharing;
 }
 

@@ -7,7 +7,7 @@
 
 namespace fastserve {
 
-// What sequences after the first can count on at admission.
+// What sequences after the first can count on at admission: blocks of the prompt, unless a slide may take them back.
 KvSharing sharing_of(const Request& request);
 // Promises KV to every sequence, or to none: false. May throw bad_alloc; releasing all sequences is then the caller's.
 bool admit_sequences(Request& request, int32_t step_rows_max);

@@ -3,6 +3,8 @@
 
 #include <algorithm>
 
+#include "engine/context_slide.h"
+
 namespace fastserve {
 namespace {
 
@@ -80,10 +82,10 @@ FinishReason accept_token(Sequence& sequence, const SampleResult& drawn, std::sp
     if (!parameters.stop_strings.empty() && release_text(sequence)) return FinishReason::kStop;
   }
   if (ends) return FinishReason::kStop;
-  const bool is_full = sequence.token_count() >= sequence.request->model->context_tokens;
-  if (is_full || sequence.generated >= static_cast<int32_t>(parameters.max_tokens)) {
-    return FinishReason::kLength;
-  }
+  if (sequence.generated >= static_cast<int32_t>(parameters.max_tokens)) return FinishReason::kLength;
+  if (sequence.token_count() < sequence.request->model->context_tokens) return FinishReason::kNone;
+  if (!parameters.context_slides) return FinishReason::kLength;
+  slide_context(sequence);
   return FinishReason::kNone;
 }
 

@@ -10,7 +10,7 @@ namespace fastserve {
 std::span<const int32_t> banned_tokens(const Sequence& sequence);
 
 // Appends a drawn token to the sequence and its output; returns why the sequence ends, or kNone.
-// `top` holds the alternatives asked for. May throw bad_alloc.
+// `top` holds the alternatives asked for. A full context slides where the request wants that. May throw bad_alloc.
 FinishReason accept_token(Sequence& sequence, const SampleResult& drawn, std::span<const TokenLogprob> top);
 
 // Flushes text that was held back for stop strings or incomplete code points.

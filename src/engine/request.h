@@ -26,7 +26,10 @@ struct RequestParameters {
   uint32_t min_tokens = 0;
   bool ignore_eos = false;
   bool report_logprobs = false;
-  bool full_logits = false;  // of a score
+  bool context_slides = false;  // when it is full; else the request ends
+  uint32_t context_keep = 0;    // first tokens that stay then
+  uint32_t context_drop = 0;    // tokens after them that go; 0: half
+  bool full_logits = false;     // of a score
   uint32_t logprob_count = 0;
   std::vector<std::string> stop_strings;
   std::vector<int32_t> stop_token_ids;

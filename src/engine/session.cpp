@@ -174,6 +174,8 @@ void SessionTable::end(SessionTurn& turn, Sequence& sequence, bool has_failed) n
   if (turn.has_kv_) {
     kv.suspend(sequence.kv);
     session.kv = std::exchange(sequence.kv, SequenceKv());
+    // A context that slid may have left less of the session's text than the prompt had.
+    if (has_failed) valid = static_cast<int32_t>(common_prefix(session.tokens, sequence.tokens));
     valid = has_failed ? std::min(valid, sequence.computed) : sequence.computed;
   }
   kv.truncate(session.kv, valid);

@@ -3,6 +3,7 @@
 
 #include "base/format.h"
 #include "engine/choices.h"
+#include "engine/context_slide.h"
 
 namespace fastserve {
 namespace {
@@ -88,6 +89,7 @@ Status create_sequences(Request& request, const EngineOptions& options) {
 
 Status prepare_request(Request& request, const EngineOptions& options) {
   FSV_TRY(check_prompt(request));
+  FSV_TRY(check_context_slide(request));
   FSV_TRY(check_room(request, options));
   FSV_TRY(check_sampling(request.parameters.sampling, request.model->def->shape().vocabulary_size));
   return create_sequences(request, options);

@@ -135,6 +135,11 @@ void Sampler::accept(const SampleResult& result) {
   history_.push_back(result.token_id);
 }
 
+void Sampler::replace_history(std::span<const int32_t> token_ids) {
+  history_.assign(token_ids.begin(), token_ids.end());
+  mu_changes_.clear();
+}
+
 void Sampler::rollback(size_t count) {
   history_.resize(history_.size() - std::min(count, history_.size()));
   while (!mu_changes_.empty() && mu_changes_.back().history_size >= history_.size()) {

@@ -71,6 +71,9 @@ class Sampler {
   void accept(const SampleResult& result);
   // Forgets the last `count` accepted tokens (speculation that failed, an edited answer).
   void rollback(size_t count);
+  // Forgets everything before `token_ids`, which follow one another; mirostat stays where it is. Within what was
+  // reserved it allocates nothing.
+  void replace_history(std::span<const int32_t> token_ids);
   std::span<const int32_t> history() const { return history_; }
 
  private:

@@ -49,6 +49,27 @@ TEST(SteadyDecode, TakesNothingFromTheHeap) {
   }
 }
 
+TEST(SteadyDecode, NorDoesAContextThatSlides) {
+  const TemporaryFile file(TinyShape{});
+  Host host(file.path(), [](fsv_engine_config& config) { config.context_tokens = 128; });
+  for (uint32_t i = 0; i < 4; ++i) {
+    host.generate(random_prompt(i, 20), 1500, [&](GenerateSettings& config) {
+      config.context_full = FSV_CONTEXT_SLIDE;
+      config.context_keep_tokens = 8;
+      config.choice_count = 2;
+      config.draw.repetition_penalty = 1.1F;
+    });
+  }
+  while (host.metrics().decode_tokens < 1000) {
+    host.step(0);
+    host.poll();
+  }
+  const uint64_t prefilled = host.metrics().prefill_tokens;
+  EXPECT_EQ(allocations_of(host, 600), 0u);
+  EXPECT_GT(host.metrics().prefill_tokens, prefilled + 100);
+  EXPECT_EQ(host.metrics().running_requests, 4u);
+}
+
 TEST(SteadyDecode, NorDoesItWithThreads) {
   const TemporaryFile file(TinyShape{});
   Host host(file.path(), [](fsv_engine_config& config) {
