@@ -111,6 +111,8 @@ ModelFacts describe_model(const ModelSource& source) {
 }
 
 void describe_tokenizer(const Tokenizer& tokenizer, ModelFacts& facts) {
+  if (facts.tokenizer.empty()) facts.tokenizer = tokenizer.name();
+  facts.vocabulary_size = static_cast<uint32_t>(tokenizer.vocabulary_size());
   facts.bos_token_id = tokenizer.bos_id();
   facts.eos_token_id = tokenizer.eos_id();
   std::vector<int32_t> added;  // around an empty text

@@ -1,4 +1,5 @@
-// Reads the keys "tokenizer.ggml.*" and fills in what files leave out, as their tokenizer model implies.
+// Reads the keys "tokenizer.ggml.*" and fills in what files leave out, as their tokenizer model implies; or the files
+// of a folder.
 #include "engine/tokenizer_loading.h"
 
 #include <string_view>
@@ -127,9 +128,6 @@ Status read_ids(const ModelSource& source, TokenizerData& data) {
 
 Result<TokenizerData> read_tokenizer_data(const ModelSource& source) {
   TokenizerData data;
-  if (source.find("tokenizer.ggml.model") == nullptr) {
-    return Status(StatusCode::kNotFound, "the model file holds no tokenizer ('tokenizer.ggml.model')");
-  }
   FSV_ASSIGN(data.model, source.get_string("tokenizer.ggml.model"));
   FSV_ASSIGN(data.pre, source.string_or("tokenizer.ggml.pre", ""));
   FSV_TRY(read_strings(source, "tokenizer.ggml.tokens", data.tokens));
@@ -148,11 +146,99 @@ Result<TokenizerData> read_tokenizer_data(const ModelSource& source) {
   return data;
 }
 
+// A file beside the weights; empty where there is none.
+Result<std::string> read_optional(const ModelSource& source, std::string_view name) {
+  auto text = source.read_side_file(name);
+  if (!text.ok() && text.status().code() == StatusCode::kNotFound) return std::string();
+  return text;
+}
+
+// What config.json said stands in the metadata.
+Result<HfSettings> read_settings(const ModelSource& source) {
+  HfSettingsFiles files;
+  FSV_ASSIGN(files.tokenizer_config, read_optional(source, "tokenizer_config.json"));
+  FSV_ASSIGN(files.special_tokens_map, read_optional(source, "special_tokens_map.json"));
+  FSV_ASSIGN(files.generation_config, read_optional(source, "generation_config.json"));
+  FSV_TRY(read_id(source, "tokenizer.ggml.bos_token_id", files.bos_id));
+  FSV_TRY(read_id(source, "tokenizer.ggml.eos_token_id", files.eos_id));
+  if (const MetaValue* ids = source.find("fastserve.eos_token_ids"); ids != nullptr) {
+    for (const int64_t id : ids->integers) {
+      if (id >= 0 && id <= INT32_MAX) files.end_ids.push_back(static_cast<int32_t>(id));
+    }
+  }
+  return read_hf_settings(files);
+}
+
+int64_t embedding_rows(const ModelSource& source) {
+  const TensorInfo* embedding = source.find_tensor("token_embd.weight");
+  return embedding != nullptr ? embedding->dimensions[1] : -1;
+}
+
+// The embedding matrix of a folder may be padded; one of a GGUF file is not, as conversions pad the tokens too.
+Status fit_to_model(const ModelSource& source, bool may_be_padded, Tokenizer& tokenizer) {
+  const int64_t rows = embedding_rows(source), tokens = tokenizer.vocabulary_size();
+  if (rows < 0 || rows == tokens) return {};
+  if (may_be_padded && rows > tokens && rows <= INT32_MAX) {
+    tokenizer.pad_vocabulary(static_cast<int32_t>(rows));
+    return {};
+  }
+  return Status(StatusCode::kCorrupt,
+                format("the tokenizer has ", tokens, " tokens, token_embd.weight has ", rows, " rows"));
+}
+
 }  // namespace
 
+TokenizerLoad::TokenizerLoad(const ModelSource& source) : source_(source) {}
+TokenizerLoad::~TokenizerLoad() = default;
+
+Result<bool> TokenizerLoad::step() {
+  if (loader_ == nullptr) {
+    FSV_TRY(start());
+    return tokenizer_ != nullptr;
+  }
+  if (position_ < text_.size()) {
+    const std::string_view piece = std::string_view(text_).substr(position_, kPieceBytes);
+    FSV_TRY(loader_->push(piece));
+    position_ += piece.size();
+    if (position_ == text_.size()) text_ = std::string();
+    return false;
+  }
+  FSV_ASSIGN(const bool done, loader_->step());
+  if (!done) return false;
+  tokenizer_ = loader_->take();
+  loader_.reset();
+  FSV_TRY(fit_to_model(source_, true, *tokenizer_));
+  return true;
+}
+
+Status TokenizerLoad::start() {
+  if (source_.find("tokenizer.ggml.model") != nullptr) {
+    FSV_ASSIGN(TokenizerData data, read_tokenizer_data(source_));
+    FSV_ASSIGN(tokenizer_, create_tokenizer(std::move(data)));
+    return fit_to_model(source_, false, *tokenizer_);
+  }
+  auto text = source_.read_side_file("tokenizer.json");
+  if (!text.ok() && text.status().code() == StatusCode::kNotFound) {
+    return Status(StatusCode::kNotFound,
+                  "the model comes without a tokenizer ('tokenizer.ggml.model' in a GGUF file, "
+                  "tokenizer.json in a folder)");
+  }
+  if (!text.ok()) return text.status();
+  text_ = text.take();
+  if (text_.empty()) return Status(StatusCode::kCorrupt, "tokenizer.json: is empty");
+  FSV_ASSIGN(HfSettings settings, read_settings(source_));
+  loader_ = std::make_unique<HfTokenizerLoader>(std::move(settings));
+  return {};
+}
+
+std::unique_ptr<Tokenizer> TokenizerLoad::take() { return std::move(tokenizer_); }
+
 Result<std::unique_ptr<Tokenizer>> load_tokenizer(const ModelSource& source) {
-  FSV_ASSIGN(TokenizerData data, read_tokenizer_data(source));
-  return create_tokenizer(std::move(data));
+  TokenizerLoad load(source);
+  for (bool done = false; !done;) {
+    FSV_ASSIGN(done, load.step());
+  }
+  return load.take();
 }
 
 Result<std::string> load_chat_template_source(const ModelSource& source) {

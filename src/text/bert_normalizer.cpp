@@ -1,8 +1,9 @@
-// BERT's normaliser, and the parts of it that others use: case, accents, white space at the ends.
+// BERT's normaliser, and others that look at one character at a time: case, accents, white space at the ends, bytes.
 #include <utf8proc.h>
 
 #include <utility>
 
+#include "text/byte_level.h"
 #include "text/hf_classes.h"
 #include "text/normalizer.h"
 
@@ -16,7 +17,9 @@ void rewrite(AlignedText& text, const Change& change) {
   out.text.reserve(text.text.size());
   for (size_t start = 0; start < text.text.size();) {
     const unicode::CodePoint c = unicode::read_valid(text.text.data() + start);
+    const bool was_empty = out.text.empty();
     change(c.value, start, start + c.size_bytes, out);
+    if (was_empty && start > 0 && !out.text.empty()) out.keeps_start = false;
     start += c.size_bytes;
   }
   text = std::move(out);
@@ -87,6 +90,41 @@ class ChineseNormalizer final : public Normalizer {
   }
 };
 
+class NmtNormalizer final : public Normalizer {
+ public:
+  Status apply(AlignedText& text, bool) const override {
+    rewrite(text, [&](uint32_t c, size_t start, size_t end, AlignedText& out) {
+      if (is_dropped(c)) return;
+      if (becomes_space(c)) {
+        out.append(" ", text.source(start, end));
+      } else {
+        out.append(text, start, end);
+      }
+    });
+    return {};
+  }
+
+ private:
+  static bool is_dropped(uint32_t c) {
+    return (c >= 1 && c <= 8) || c == 0xB || (c >= 0xE && c <= 0x1F) || c == 0x7F || c == 0x8F || c == 0x9F;
+  }
+  static bool becomes_space(uint32_t c) {
+    return c == 9 || c == 0xA || c == 0xC || c == 0xD || c == 0x1680 || (c >= 0x200B && c <= 0x200F) || c == 0x2028 ||
+           c == 0x2029 || c == 0x2581 || c == 0xFEFF || c == 0xFFFD;
+  }
+};
+
+class ByteLevelNormalizer final : public Normalizer {
+ public:
+  Status apply(AlignedText& text, bool) const override {
+    AlignedText out = text.like();
+    out.text.reserve(text.text.size() * 2);
+    for (size_t at = 0; at < text.text.size(); ++at) append_byte_level(text, at, out);
+    text = std::move(out);
+    return {};
+  }
+};
+
 class StripNormalizer final : public Normalizer {
  public:
   StripNormalizer(bool left, bool right) : left_(left), right_(right) {}
@@ -104,6 +142,7 @@ class StripNormalizer final : public Normalizer {
     if (!right_) end = text.text.size();
     AlignedText out = text.like();
     if (first < end) out.append(text, first, end);
+    if (first > 0) out.keeps_start = false;
     text = std::move(out);
     return {};
   }
@@ -121,6 +160,9 @@ std::unique_ptr<Normalizer> create_strip_accents_normalizer() {
 std::unique_ptr<Normalizer> create_strip_normalizer(bool left, bool right) {
   return std::make_unique<StripNormalizer>(left, right);
 }
+
+std::unique_ptr<Normalizer> create_nmt_normalizer() { return std::make_unique<NmtNormalizer>(); }
+std::unique_ptr<Normalizer> create_byte_level_normalizer() { return std::make_unique<ByteLevelNormalizer>(); }
 
 std::unique_ptr<Normalizer> create_bert_normalizer(const BertNormalizerOptions& options) {
   std::vector<std::unique_ptr<Normalizer>> steps;

@@ -36,16 +36,27 @@ class BpeModel final : public TokenModel {
   }
 
  private:
-  // A byte without a token of its own is dropped, as Hugging Face and llama.cpp do (SmolLM2 lacks six control
-  // characters): the unknown token is a control token in such vocabularies, which no text may turn into.
+  // A byte without a token of its own becomes the unknown token, or is dropped where there is none.
   void add_bytes(std::string_view piece, std::vector<BpeSymbol>& symbols) const {
+    bool after_unknown = false;
     for (size_t i = 0; i < piece.size(); ++i) {
       const int32_t id = options_.byte_ids[static_cast<uint8_t>(piece[i])];
       if (id >= 0) {
         symbols.push_back({id, static_cast<uint32_t>(i), 1});
-      } else if (!symbols.empty()) {
-        ++symbols.back().size_bytes;  // so that positions stay right
+        after_unknown = false;
+      } else {
+        add_unknown(static_cast<uint32_t>(i), 1, after_unknown, symbols);
       }
+    }
+  }
+
+  void add_unknown(uint32_t start, uint32_t size, bool& after_unknown, std::vector<BpeSymbol>& symbols) const {
+    const bool known = options_.unknown_id < 0 || (after_unknown && options_.fuse_unknown);
+    after_unknown = options_.unknown_id >= 0;
+    if (!known) {
+      symbols.push_back({options_.unknown_id, start, size});
+    } else if (!symbols.empty()) {
+      symbols.back().size_bytes += size;  // so that positions stay right
     }
   }
 
@@ -70,15 +81,8 @@ class BpeModel final : public TokenModel {
       } else if (options_.byte_fallback && has_byte_tokens(character)) {
         add_byte_tokens(character, at, size, symbols);
         after_unknown = false;
-      } else if (options_.unknown_id >= 0) {
-        if (after_unknown && options_.fuse_unknown) {
-          symbols.back().size_bytes += size;
-        } else {
-          symbols.push_back({options_.unknown_id, at, size});
-        }
-        after_unknown = true;
-      } else if (!symbols.empty()) {
-        symbols.back().size_bytes += size;
+      } else {
+        add_unknown(at, size, after_unknown, symbols);
       }
     }
   }
@@ -119,36 +123,30 @@ bool split_merge(std::string_view merge, std::string_view& left, std::string_vie
   return true;
 }
 
-Result<std::unique_ptr<TokenModel>> create_bpe_model(std::shared_ptr<const Vocabulary> vocabulary,
-                                                     const TokenIndex& all, const std::vector<std::string>& merges,
-                                                     BpeOptions options) {
-  if (merges.size() > INT32_MAX / 2) {
-    return Status(StatusCode::kCorrupt, format("tokenizer: too many merges (", merges.size(), ")"));
+BpeBuilder::BpeBuilder(std::shared_ptr<const Vocabulary> vocabulary, size_t merge_count, BpeOptions options)
+    : vocabulary_(std::move(vocabulary)), options_(std::move(options)), merges_(merge_count) {}
+
+Status BpeBuilder::add(std::string_view left_part, std::string_view right_part, const TokenIndex& all) {
+  const int32_t rank = rank_++;
+  const std::string left = text_of(left_part, options_.byte_level), right = text_of(right_part, options_.byte_level);
+  std::string_view joined_right = right;
+  if (!options_.continuing_prefix.empty() && joined_right.starts_with(options_.continuing_prefix)) {
+    joined_right.remove_prefix(options_.continuing_prefix.size());
   }
-  MergeTable table(merges.size());
-  for (size_t rank = 0; rank < merges.size(); ++rank) {
-    std::string_view left_part, right_part;
-    if (!split_merge(merges[rank], left_part, right_part)) {
-      return Status(StatusCode::kCorrupt,
-                    format("tokenizer: merge ", rank, " is not two tokens: '", merges[rank], "'"));
-    }
-    const std::string left = text_of(left_part, options.byte_level), right = text_of(right_part, options.byte_level);
-    std::string_view joined_right = right;
-    if (!options.continuing_prefix.empty() && joined_right.starts_with(options.continuing_prefix)) {
-      joined_right.remove_prefix(options.continuing_prefix.size());
-    }
-    const std::string joined = left + std::string(joined_right);
-    const int32_t left_id = vocabulary->index.find(left), right_id = vocabulary->index.find(right);
-    const int32_t id = vocabulary->index.find(joined);
-    if (left_id < 0 || right_id < 0 || id < 0) {
-      if (all.find(left) >= 0 && all.find(right) >= 0 && all.find(joined) >= 0) continue;
-      return Status(StatusCode::kCorrupt, format("tokenizer: merge ", rank, " ('", merges[rank],
-                                                 "') needs a token that the vocabulary lacks"));
-    }
-    table.insert(left_id, right_id, {static_cast<int32_t>(rank), id});
+  const std::string joined = left + std::string(joined_right);
+  const TokenIndex& index = vocabulary_->index;
+  const int32_t left_id = index.find(left), right_id = index.find(right), id = index.find(joined);
+  if (left_id >= 0 && right_id >= 0 && id >= 0) {
+    merges_.insert(left_id, right_id, {rank, id});
+    return {};
   }
-  return std::unique_ptr<TokenModel>(
-      std::make_unique<BpeModel>(std::move(vocabulary), std::move(options), std::move(table)));
+  if (all.find(left) >= 0 && all.find(right) >= 0 && all.find(joined) >= 0) return {};
+  return Status(StatusCode::kCorrupt, format("tokenizer: merge ", rank, " ('", left_part, " ", right_part,
+                                             "') needs a token that the vocabulary lacks"));
+}
+
+std::unique_ptr<TokenModel> BpeBuilder::finish() {
+  return std::make_unique<BpeModel>(std::move(vocabulary_), std::move(options_), std::move(merges_));
 }
 
 }  // namespace fastserve

@@ -15,7 +15,7 @@ namespace fastserve {
 struct BpeOptions {
   bool byte_level = false;     // symbols are bytes; texts of the vocabulary are the bytes themselves
   bool ignore_merges = false;  // a piece that is a token as it stands is taken without merging
-  // Of characters that the vocabulary lacks:
+  // Of characters (or bytes) that the vocabulary lacks:
   bool byte_fallback = false;                 // take the tokens <0x00> ... instead, if all of them are there
   int32_t unknown_id = -1;                    // else this; -1: drop them
   bool fuse_unknown = false;                  // one unknown token for neighbours
@@ -24,11 +24,21 @@ struct BpeOptions {
   BpeOptions() { byte_ids.fill(-1); }
 };
 
-// kCorrupt names a merge ("left right") whose parts or result are no tokens: not in `all`, an index of every token.
-// Merges with tokens that text may not become (in `all`, not in the vocabulary's index) are left out.
-Result<std::unique_ptr<TokenModel>> create_bpe_model(std::shared_ptr<const Vocabulary> vocabulary,
-                                                     const TokenIndex& all, const std::vector<std::string>& merges,
-                                                     BpeOptions options);
+// Makes the model merge by merge, so that a caller may do so in parts.
+class BpeBuilder {
+ public:
+  BpeBuilder(std::shared_ptr<const Vocabulary> vocabulary, size_t merge_count, BpeOptions options);
+  // The next merge. kCorrupt when its parts or its result are no tokens: not in `all`, an index of every token. One
+  // with tokens that text may not become (in `all`, not in the vocabulary's index) is left out.
+  Status add(std::string_view left, std::string_view right, const TokenIndex& all);
+  std::unique_ptr<TokenModel> finish();
+
+ private:
+  std::shared_ptr<const Vocabulary> vocabulary_;
+  BpeOptions options_;
+  MergeTable merges_;
+  int32_t rank_ = 0;
+};
 
 // Cuts "left right" at its space; false when it is not two parts.
 bool split_merge(std::string_view merge, std::string_view& left, std::string_view& right);

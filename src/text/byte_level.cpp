@@ -2,6 +2,7 @@
 #include "text/byte_level.h"
 
 #include <array>
+#include <charconv>
 
 #include "text/unicode.h"
 
@@ -54,6 +55,19 @@ std::optional<std::string> byte_level_decode(std::string_view token) {
     }
   }
   return bytes;
+}
+
+void append_byte_level(const AlignedText& text, size_t at, AlignedText& out) {
+  std::string character;
+  unicode::append_utf8(byte_level_code_point(static_cast<uint8_t>(text.text[at])), character);
+  out.append(character, text.source(at, at + 1));
+}
+
+int byte_of_token(std::string_view token) {
+  if (token.size() != 6 || !token.starts_with("<0x") || token.back() != '>') return -1;
+  int byte = -1;
+  const auto [end, error] = std::from_chars(token.data() + 3, token.data() + 5, byte, 16);
+  return error == std::errc() && end == token.data() + 5 && byte >= 0 ? byte : -1;
 }
 
 std::string byte_level_encode(std::string_view bytes) {

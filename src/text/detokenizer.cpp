@@ -8,10 +8,11 @@ namespace fastserve {
 
 void StreamDecoder::push(int32_t id, std::string& out) {
   if (skip_special_ && (tokenizer_->attributes(id) & kTokenControl) != 0) return;
-  std::string_view bytes = tokenizer_->token_bytes(id);
-  if (bytes.empty()) return;
-  if (at_start_ && tokenizer_->strips_leading_space() && bytes.front() == ' ') bytes.remove_prefix(1);
+  std::string_view bytes = at_start_ ? tokenizer_->first_token_bytes(id) : tokenizer_->token_bytes(id);
   at_start_ = false;
+  if (bytes.empty()) return;
+  for (; spaces_to_drop_ > 0 && bytes.starts_with(' '); --spaces_to_drop_) bytes.remove_prefix(1);
+  if (!bytes.empty()) spaces_to_drop_ = 0;
 
   std::string joined;
   if (pending_size_ > 0) {
@@ -33,10 +34,15 @@ void StreamDecoder::push(int32_t id, std::string& out) {
     }
     position += sequence.size_bytes;
   }
+  if (tokenizer_->drops_last_space() && bytes.ends_with(' ')) {  // unless more follows
+    out.pop_back();
+    pending_[0] = ' ';
+    pending_size_ = 1;
+  }
 }
 
 void StreamDecoder::finish(std::string& out) {
-  if (pending_size_ > 0) unicode::append_utf8(0xFFFD, out);
+  if (pending_size_ > 0 && pending_[0] != ' ') unicode::append_utf8(0xFFFD, out);
   pending_size_ = 0;
 }
 

@@ -7,6 +7,7 @@
 
 #include "base/status.h"
 #include "text/aligned_text.h"
+#include "text/matcher.h"
 #include "text/unicode.h"
 
 namespace fastserve {
@@ -19,7 +20,7 @@ class Normalizer {
 };
 
 std::unique_ptr<Normalizer> create_form_normalizer(unicode::NormalForm form);
-std::unique_ptr<Normalizer> create_replace_normalizer(std::string from, std::string to);
+std::unique_ptr<Normalizer> create_replace_normalizer(std::unique_ptr<Matcher> from, std::string to);
 // Puts `prefix` before a stretch that is not empty.
 std::unique_ptr<Normalizer> create_prepend_normalizer(std::string prefix);
 
@@ -34,6 +35,10 @@ std::unique_ptr<Normalizer> create_bert_normalizer(const BertNormalizerOptions& 
 std::unique_ptr<Normalizer> create_lowercase_normalizer();
 std::unique_ptr<Normalizer> create_strip_accents_normalizer();
 std::unique_ptr<Normalizer> create_strip_normalizer(bool left, bool right);
+// NMT's cleaning: some control characters go, white space and invisible characters become spaces.
+std::unique_ptr<Normalizer> create_nmt_normalizer();
+// Writes bytes as GPT-2's printable characters.
+std::unique_ptr<Normalizer> create_byte_level_normalizer();
 
 // character_map.cpp. SentencePiece applies the longest rule at each place; Hugging Face's `Precompiled` looks at whole
 // grapheme clusters first (`by_grapheme`). kCorrupt when the rules do not hold together.

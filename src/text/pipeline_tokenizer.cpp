@@ -70,7 +70,9 @@ class PipelineTokenizer final : public Tokenizer {
     attributes_ = std::move(pipeline_.attributes);
     bos_id_ = pipeline_.bos_id;
     eos_id_ = pipeline_.eos_id;
-    strips_leading_space_ = pipeline_.strips_leading_space;
+    first_token_bytes_ = pipeline_.first_token_bytes;
+    leading_spaces_dropped_ = pipeline_.leading_spaces_dropped;
+    drops_last_space_ = pipeline_.drops_last_space;
     for (size_t i = 0; i < pipeline_.added.size(); ++i) insert_added(static_cast<int32_t>(i));
     collect_end_of_generation();
   }
@@ -144,6 +146,7 @@ class PipelineTokenizer final : public Tokenizer {
     }
     mark(pipeline_.eos_id);
     mark(pipeline_.eot_id);
+    for (const int32_t id : pipeline_.end_ids) mark(id);
     for (int32_t id = 0; id < vocabulary_size(); ++id) {
       if (ends_generation(id)) end_of_generation_ids_.push_back(id);
     }
@@ -223,7 +226,7 @@ class PipelineTokenizer final : public Tokenizer {
   Status encode_plain(Encoding& encoding, AlignedText text, bool begins_text) const {
     PieceList& list = encoding.list;
     list.text = std::move(text);
-    list.begins_text = begins_text;
+    list.begins_text = begins_text && list.text.keeps_start;
     list.pieces.assign(1, {0, list.text.text.size()});
     if (pipeline_.pre_tokenizer != nullptr) FSV_TRY(pipeline_.pre_tokenizer->apply(list));
     const std::string_view all = list.text.text;

@@ -28,15 +28,17 @@ struct AddedToken {
 struct Pipeline {
   std::string name;
   std::shared_ptr<const Vocabulary> vocabulary;
-  std::shared_ptr<const StringTable> token_bytes;
-  std::vector<uint32_t> attributes;  // without kTokenEndOfGeneration
+  std::shared_ptr<const StringTable> token_bytes, first_token_bytes;  // the second may be null, see Tokenizer
+  std::vector<uint32_t> attributes;                                   // without kTokenEndOfGeneration
   std::vector<AddedToken> added;
   std::unique_ptr<Normalizer> normalizer;       // may be null
   std::unique_ptr<PreTokenizer> pre_tokenizer;  // may be null
   std::unique_ptr<TokenModel> model;
   std::vector<int32_t> prefix_ids, suffix_ids;  // what add_bos_eos adds
   int32_t bos_id = -1, eos_id = -1, eot_id = -1;
-  bool strips_leading_space = false;
+  std::vector<int32_t> end_ids;  // of generation, besides eos, eot and those known by their text
+  int leading_spaces_dropped = 0;
+  bool drops_last_space = false;
 };
 
 std::unique_ptr<Tokenizer> create_pipeline_tokenizer(Pipeline pipeline);

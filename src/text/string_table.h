@@ -20,6 +20,7 @@ class StringTable {
     ends_.push_back(static_cast<uint32_t>(bytes_.size()));
   }
   size_t size() const { return ends_.size(); }
+  size_t size_bytes() const { return bytes_.size(); }
   std::string_view operator[](size_t i) const {
     const uint32_t start = i == 0 ? 0 : ends_[i - 1];
     return {bytes_.data() + start, ends_[i] - start};

@@ -1,12 +1,12 @@
 // From TokenizerData, as GGUF metadata has it, to a pipeline: byte-level BPE ("gpt2"), SentencePiece's BPE ("llama")
 // and Unigram ("t5"), WordPiece ("bert").
-#include <charconv>
 #include <optional>
 
 #include "base/format.h"
 #include "text/bpe_model.h"
 #include "text/byte_level.h"
 #include "text/pipeline_tokenizer.h"
+#include "text/replace_all.h"
 #include "text/spm_model.h"
 #include "text/unigram_model.h"
 #include "text/word_pre_tokenizers.h"
@@ -70,23 +70,7 @@ Status check_data(const TokenizerData& data) {
   return check_id("padding", data.padding_id, count);
 }
 
-// "<0x0A>": the byte, -1 if it is none.
-int32_t byte_of(std::string_view token) {
-  if (token.size() != 6 || !token.starts_with("<0x") || token.back() != '>') return -1;
-  int32_t byte = 0;
-  const auto [end, error] = std::from_chars(token.data() + 3, token.data() + 5, byte, 16);
-  return error == std::errc() && end == token.data() + 5 && byte >= 0 ? byte : -1;
-}
-
-std::string with_spaces(std::string_view token) {
-  std::string text;
-  for (size_t i = 0; i < token.size();) {
-    const bool mark = token.substr(i).starts_with(kSpaceMark);
-    text.push_back(mark ? ' ' : token[i]);
-    i += mark ? kSpaceMark.size() : 1;
-  }
-  return text;
-}
+std::string with_spaces(std::string_view token) { return replace_all(token, kSpaceMark, " "); }
 
 // What a token stands for. Vocabularies of bytes hold printable characters for them, SentencePiece's U+2581 for a
 // space and "<0x0A>" for a byte; control and user-defined tokens are written as they are.
@@ -94,7 +78,7 @@ std::string text_of(const TokenizerData& data, size_t id, bool byte_level) {
   const std::string& token = data.tokens[id];
   const TokenType type = type_of(data, id);
   if (type == TokenType::kByte) {
-    if (const int32_t byte = byte_of(token); byte >= 0) return std::string(1, static_cast<char>(byte));
+    if (const int byte = byte_of_token(token); byte >= 0) return std::string(1, static_cast<char>(byte));
   }
   if (byte_level) {
     std::optional<std::string> bytes = is_literal(type) ? std::nullopt : byte_level_decode(token);
@@ -144,6 +128,8 @@ Result<std::unique_ptr<Tokenizer>> create_byte_bpe(const TokenizerData& data) {
   Pipeline pipeline =
       start_pipeline(data, format("gpt2/", data.pre.empty() ? "default" : std::string_view(data.pre)), true);
   const Vocabulary& vocabulary = *pipeline.vocabulary;
+  // Bytes without a token are dropped, as Hugging Face and llama.cpp do (SmolLM2 lacks six control characters): the
+  // unknown token is a control token in such vocabularies, which no text may turn into.
   BpeOptions options;
   options.byte_level = true;
   options.ignore_merges = pre_tokenizer.traits.ignore_merges;
@@ -153,7 +139,17 @@ Result<std::unique_ptr<Tokenizer>> create_byte_bpe(const TokenizerData& data) {
   }
   TokenIndex all(&vocabulary.texts);
   for (size_t id = 0; id < vocabulary.texts.size(); ++id) all.insert(static_cast<int32_t>(id));
-  FSV_ASSIGN(pipeline.model, create_bpe_model(pipeline.vocabulary, all, data.merges, std::move(options)));
+  if (data.merges.size() > INT32_MAX / 2) return Status(StatusCode::kCorrupt, "tokenizer: too many merges");
+  BpeBuilder builder(pipeline.vocabulary, data.merges.size(), std::move(options));
+  for (size_t rank = 0; rank < data.merges.size(); ++rank) {
+    std::string_view left, right;
+    if (!split_merge(data.merges[rank], left, right)) {
+      return Status(StatusCode::kCorrupt,
+                    format("tokenizer: merge ", rank, " is not two tokens: '", data.merges[rank], "'"));
+    }
+    FSV_TRY(builder.add(left, right, all));
+  }
+  pipeline.model = builder.finish();
   pipeline.pre_tokenizer = std::move(pre_tokenizer.splitter);
   if (pre_tokenizer.traits.compose) pipeline.normalizer = create_form_normalizer(unicode::NormalForm::kNfc);
   return create_pipeline_tokenizer(std::move(pipeline));
@@ -166,7 +162,7 @@ Result<std::unique_ptr<Normalizer>> create_spm_normalizer(const TokenizerData& d
     FSV_ASSIGN(auto map, create_character_map_normalizer(data.character_map, false));
     steps.push_back(std::move(map));
   }
-  steps.push_back(create_replace_normalizer(std::string(kSpaceMark), " "));
+  steps.push_back(create_replace_normalizer(create_literal_matcher(std::string(kSpaceMark)), " "));
   if (data.remove_extra_spaces) steps.push_back(create_collapse_spaces_normalizer());
   if (data.add_space_prefix) steps.push_back(create_prepend_normalizer(" "));
   return create_sequence_normalizer(std::move(steps));
@@ -176,7 +172,7 @@ std::vector<int32_t> byte_ids_of(const TokenizerData& data) {
   std::vector<int32_t> ids(256, -1);
   for (size_t id = 0; id < data.tokens.size(); ++id) {
     if (type_of(data, id) != TokenType::kByte) continue;
-    if (const int32_t byte = byte_of(data.tokens[id]); byte >= 0) {
+    if (const int byte = byte_of_token(data.tokens[id]); byte >= 0) {
       ids[static_cast<size_t>(byte)] = static_cast<int32_t>(id);
     }
   }
@@ -187,7 +183,8 @@ Result<std::unique_ptr<Tokenizer>> create_sentencepiece(const TokenizerData& dat
   if (data.scores.empty()) return Status(StatusCode::kCorrupt, "tokenizer: the vocabulary has no scores");
   Pipeline pipeline = start_pipeline(data, data.model, false);
   if (data.model == "t5") {
-    pipeline.model = create_unigram_model(pipeline.vocabulary, data.scores, {data.unknown_id, byte_ids_of(data), true});
+    pipeline.model = create_unigram_model(pipeline.vocabulary, {data.scores.begin(), data.scores.end()},
+                                          {data.unknown_id, byte_ids_of(data), true});
   } else {
     pipeline.model = create_spm_model(pipeline.vocabulary, data.scores, byte_ids_of(data), data.unknown_id);
   }
@@ -196,7 +193,7 @@ Result<std::unique_ptr<Tokenizer>> create_sentencepiece(const TokenizerData& dat
   for (AddedToken& token : pipeline.added) {
     if (!token.control && with_spaces(token.text).find(' ') != std::string::npos) token.normalized = true;
   }
-  pipeline.strips_leading_space = data.add_space_prefix;
+  pipeline.leading_spaces_dropped = data.add_space_prefix ? 1 : 0;
   return create_pipeline_tokenizer(std::move(pipeline));
 }
 
@@ -222,7 +219,7 @@ Result<std::unique_ptr<Tokenizer>> create_bert(const TokenizerData& data) {
   pipeline.model = create_wordpiece_model(std::move(vocabulary), {.unknown_id = data.unknown_id});
   pipeline.normalizer = create_bert_normalizer({.strip_accents = data.lowercase, .lowercase = data.lowercase});
   pipeline.pre_tokenizer = create_bert_pre_tokenizer();
-  pipeline.strips_leading_space = true;
+  pipeline.leading_spaces_dropped = 1;
   return create_pipeline_tokenizer(std::move(pipeline));
 }
 

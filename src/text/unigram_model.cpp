@@ -3,6 +3,8 @@
 
 #include <algorithm>
 #include <array>
+#include <cmath>
+#include <limits>
 #include <utility>
 
 #include "text/unicode.h"
@@ -14,12 +16,12 @@ constexpr double kUnknownPenalty = 10;  // below the worst score
 
 class UnigramModel final : public TokenModel {
  public:
-  UnigramModel(std::shared_ptr<const Vocabulary> vocabulary, std::vector<float> scores, UnigramOptions options)
+  UnigramModel(std::shared_ptr<const Vocabulary> vocabulary, std::vector<double> scores, UnigramOptions options)
       : vocabulary_(std::move(vocabulary)), scores_(std::move(scores)), options_(std::move(options)) {
-    double worst = 0;
+    double worst = std::numeric_limits<double>::infinity();
     for (size_t id = 0; id < scores_.size(); ++id) {
-      if (scores_[id] != scores_[id]) scores_[id] = 0;
-      worst = std::min<double>(worst, scores_[id]);
+      if (!std::isfinite(scores_[id])) scores_[id] = 0;
+      worst = std::min(worst, scores_[id]);
       const std::string_view text = vocabulary_->texts[id];
       if (!text.empty() && vocabulary_->index.find(text) == static_cast<int32_t>(id)) {
         sorted_.push_back(static_cast<int32_t>(id));
@@ -126,7 +128,7 @@ class UnigramModel final : public TokenModel {
   }
 
   std::shared_ptr<const Vocabulary> vocabulary_;
-  std::vector<float> scores_;
+  std::vector<double> scores_;
   UnigramOptions options_;
   double unknown_score_ = 0;
   std::vector<int32_t> sorted_;
@@ -136,7 +138,7 @@ class UnigramModel final : public TokenModel {
 }  // namespace
 
 std::unique_ptr<TokenModel> create_unigram_model(std::shared_ptr<const Vocabulary> vocabulary,
-                                                 std::vector<float> scores, UnigramOptions options) {
+                                                 std::vector<double> scores, UnigramOptions options) {
   return std::make_unique<UnigramModel>(std::move(vocabulary), std::move(scores), std::move(options));
 }
 

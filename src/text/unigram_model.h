@@ -15,6 +15,6 @@ struct UnigramOptions {
 
 // `scores` has one for each token. Only the tokens of the vocabulary's index are used.
 std::unique_ptr<TokenModel> create_unigram_model(std::shared_ptr<const Vocabulary> vocabulary,
-                                                 std::vector<float> scores, UnigramOptions options);
+                                                 std::vector<double> scores, UnigramOptions options);
 
 }  // namespace fastserve

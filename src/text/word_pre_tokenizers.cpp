@@ -3,6 +3,7 @@
 
 #include <utility>
 
+#include "text/byte_level.h"
 #include "text/hf_classes.h"
 #include "text/unicode.h"
 
@@ -62,6 +63,37 @@ class MetaspacePreTokenizer final : public PreTokenizer {
   bool split_;
 };
 
+class ByteLevelPreTokenizer final : public PreTokenizer {
+ public:
+  Status apply(PieceList& list) const override {
+    AlignedText out = list.text.like();
+    out.text.reserve(list.text.text.size() * 2);
+    for (TextRange& piece : list.pieces) {
+      const size_t start = out.text.size();
+      for (size_t at = piece.start; at < piece.end; ++at) append_byte_level(list.text, at, out);
+      piece = {start, out.text.size()};
+    }
+    list.text = std::move(out);
+    return {};
+  }
+};
+
+class FixedLengthPreTokenizer final : public PatternPreTokenizer {
+ public:
+  explicit FixedLengthPreTokenizer(size_t length) : length_(length) {}
+  Status split(std::string_view text, std::vector<size_t>& ends) const override {
+    size_t count = 0;
+    for (size_t at = 0; at < text.size();) {
+      at += unicode::read_valid(text.data() + at).size_bytes;
+      if (++count % length_ == 0 || at == text.size()) ends.push_back(at);
+    }
+    return {};
+  }
+
+ private:
+  size_t length_;
+};
+
 class SpacePrefixPreTokenizer final : public PreTokenizer {
  public:
   Status apply(PieceList& list) const override {
@@ -99,6 +131,7 @@ std::unique_ptr<PreTokenizer> create_digits_pre_tokenizer(bool individual) {
 }
 
 Result<std::unique_ptr<PreTokenizer>> create_word_pre_tokenizer() {
+  // This one's \w is that of another engine than the patterns of files are for.
   FSV_ASSIGN(Regex regex, Regex::compile(R"([\p{Alphabetic}\p{M}\p{Nd}\p{Pc}\x{200C}\x{200D}]+)"
                                          R"(|[^\p{Alphabetic}\p{M}\p{Nd}\p{Pc}\x{200C}\x{200D}\s]+)"));
   return create_split_pre_tokenizer(create_regex_matcher(std::move(regex)), SplitBehavior::kRemoved, true);
@@ -106,6 +139,10 @@ Result<std::unique_ptr<PreTokenizer>> create_word_pre_tokenizer() {
 
 std::unique_ptr<PreTokenizer> create_metaspace_pre_tokenizer(std::string mark, PrependScheme scheme, bool split) {
   return std::make_unique<MetaspacePreTokenizer>(std::move(mark), scheme, split);
+}
+std::unique_ptr<PreTokenizer> create_byte_level_pre_tokenizer() { return std::make_unique<ByteLevelPreTokenizer>(); }
+std::unique_ptr<PreTokenizer> create_fixed_length_pre_tokenizer(size_t length) {
+  return std::make_unique<FixedLengthPreTokenizer>(length);
 }
 std::unique_ptr<PreTokenizer> create_space_prefix_pre_tokenizer() {
   return std::make_unique<SpacePrefixPreTokenizer>();

@@ -18,6 +18,10 @@ Result<std::unique_ptr<PreTokenizer>> create_word_pre_tokenizer();
 enum class PrependScheme { kNever, kFirst, kAlways };
 // Writes `mark` for each space, puts one before a piece that lacks it, and cuts before each mark if `split`.
 std::unique_ptr<PreTokenizer> create_metaspace_pre_tokenizer(std::string mark, PrependScheme scheme, bool split);
+// Writes the bytes of each piece as GPT-2's printable characters.
+std::unique_ptr<PreTokenizer> create_byte_level_pre_tokenizer();
+// Pieces of `length` characters (at least 1), the last of a piece may be shorter.
+std::unique_ptr<PreTokenizer> create_fixed_length_pre_tokenizer(size_t length);
 // Puts a space before each piece that lacks one.
 std::unique_ptr<PreTokenizer> create_space_prefix_pre_tokenizer();
 

@@ -4,6 +4,8 @@
 #include <algorithm>
 #include <utility>
 
+#include "text/replace_all.h"
+
 namespace fastserve {
 namespace {
 
@@ -83,15 +85,11 @@ std::unique_ptr<TokenModel> create_wordpiece_model(std::shared_ptr<const Vocabul
 
 std::string wordpiece_text(std::string_view spaced_word) {
   constexpr std::pair<std::string_view, std::string_view> kReplacements[] = {
-      {" .", "."},     {" ?", "?"},   {" !", "!"},   {" ,", ","},     {" ' ", "'"},
-      {" n't", "n't"}, {" 'm", "'m"}, {" 's", "'s"}, {" 've", "'ve"}, {" 're", "'re"},
+      {" .", "."},   {" ?", "?"},           {" !", "!"},   {" ,", ","},     {" ' ", "'"},    {" n't", "n't"},
+      {" 'm", "'m"}, {" do not", " don't"}, {" 's", "'s"}, {" 've", "'ve"}, {" 're", "'re"},
   };
   std::string text(spaced_word);
-  for (const auto& [from, to] : kReplacements) {
-    for (size_t at = text.find(from); at != std::string::npos; at = text.find(from, at + to.size())) {
-      text.replace(at, from.size(), to);
-    }
-  }
+  for (const auto& [from, to] : kReplacements) text = replace_all(text, from, to);
   return text;
 }
 
