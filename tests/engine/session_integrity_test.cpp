@@ -30,7 +30,9 @@ class SessionIntegrity : public testing::Test {
     Result<std::shared_ptr<Engine>> created = Engine::create(options);
     ASSERT_TRUE(created.ok());
     engine_ = created.take();
-    const Result<uint64_t> ticket = engine_->load(file.path(), {}, 0);
+    LoadRequest load;
+    load.path = file.path();
+    const Result<uint64_t> ticket = engine_->load(std::move(load));
     ASSERT_TRUE(ticket.ok());
     for (bool more = true; more;) ASSERT_TRUE(engine_->step(100000, &more).ok());
     Result<std::shared_ptr<LoadedModel>> model = engine_->take_model(*ticket);
