@@ -824,6 +824,7 @@ typedef struct fsv_metrics {
   uint64_t scheduler_us_total; /* of it, planning */
   uint64_t max_step_us;
   uint64_t batch_rows_total; /* rows computed; over steps: the mean batch */
+  uint64_t reused_tokens;    /* of prompts: came with sessions, so not in prefill_tokens */
 } fsv_metrics;
 
 FSV_API void fsv_metrics_init(fsv_metrics* metrics);

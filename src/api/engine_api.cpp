@@ -118,6 +118,7 @@ fsv_status fsv_metrics_snapshot(fsv_engine* engine, fsv_metrics* metrics, fsv_er
     filled.scheduler_us_total = now.scheduler_us;
     filled.max_step_us = now.max_step_us;
     filled.batch_rows_total = now.batch_rows;
+    filled.reused_tokens = now.reused_tokens;
     return fill_info(metrics, filled, "metrics");
   });
 }

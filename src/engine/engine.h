@@ -80,7 +80,7 @@ struct RequestInfo {
 struct EngineMetrics {
   uint32_t queued = 0, running = 0, paused = 0;
   uint64_t submitted = 0, finished = 0, cancelled = 0, failed = 0;
-  uint64_t prefill_tokens = 0, decode_tokens = 0;
+  uint64_t prefill_tokens = 0, decode_tokens = 0, reused_tokens = 0;
   uint64_t steps = 0, step_us = 0, scheduler_us = 0, max_step_us = 0, batch_rows = 0;
 };
 
@@ -150,7 +150,7 @@ class Engine : private Admission {
   bool heed_attention();
   Progress continue_step(int64_t deadline_ns);
   bool try_admit(size_t waiting_index) override;
-  bool admit_kv(Request& request);
+  Result<bool> admit_kv(Request& request);
   void drain_incoming();
   void drop_cancelled_from_batch();
   void commit_computed();

@@ -155,8 +155,8 @@ bool Engine::try_admit(size_t waiting_index) {
   Request& request = *plan_waiting_[waiting_index];
   if (running_.size() + request.sequences.size() > options_.max_sequences) return false;
   bool admitted = false;
-  const Status status = guarded([&] {
-    admitted = admit_kv(request);
+  const Status status = guarded([&]() -> Status {
+    FSV_ASSIGN(admitted, admit_kv(request));
     return Status();
   });
   if (!status.ok()) {
@@ -170,20 +170,31 @@ bool Engine::try_admit(size_t waiting_index) {
   return true;
 }
 
-// Idle sessions hold no one up: their KV goes, the one that was used longest ago first.
-bool Engine::admit_kv(Request& request) {
+// Idle sessions hold no one up: where that lets the request in, they lose their KV.
+Result<bool> Engine::admit_kv(Request& request) {
+  LoadedModel& model = *request.model;
+  const auto rows = static_cast<int32_t>(options_.max_batch_tokens);
   Sequence& first = request.first();
   SessionTurn* turn = request.parameters.turn.get();
   if (turn != nullptr) first.computed = sessions_.lend(*turn, first.kv);
-  bool admitted = false;
-  do {
-    admitted = admit_sequences(request, static_cast<int32_t>(options_.max_batch_tokens));
-  } while (!admitted && sessions_.drop_one(*request.model));
-  request.cached_count = static_cast<uint32_t>(first.computed);
-  if (admitted || turn == nullptr) return admitted;
-  sessions_.take_back(*turn, first.kv);
-  first.computed = 0;
-  return false;
+  bool admitted = admit_sequences(request, rows);
+  if (!admitted && model.kv.could_admit(request.kv_tokens_max(), rows)) {
+    sessions_.loosen(model);
+    const Status tried = guarded([&] {
+      admitted = admit_sequences(request, rows);
+      return Status();
+    });
+    sessions_.settle(model);
+    FSV_TRY(tried);
+  }
+  if (admitted) {
+    request.cached_count = static_cast<uint32_t>(first.computed);
+    metrics_.reused_tokens += request.cached_count;
+  } else if (turn != nullptr) {
+    sessions_.take_back(*turn, first.kv);
+    first.computed = 0;
+  }
+  return admitted;
 }
 
 // Looks at cancels, pauses and the end. False: the step stays where it is for now.

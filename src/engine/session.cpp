@@ -192,15 +192,19 @@ void SessionTable::end(SessionTurn& turn, Sequence& sequence, bool has_failed) n
   if (session.is_released) leave(session);
 }
 
-bool SessionTable::drop_one(const LoadedModel& model) noexcept {
-  Session* oldest = nullptr;
+void SessionTable::loosen(const LoadedModel& model) noexcept {
   for (const auto& session : sessions_) {
-    if (session->model.get() != &model || session->kv.token_count == 0) continue;
-    if (oldest == nullptr || session->last_used < oldest->last_used) oldest = session.get();
+    if (session->model.get() == &model) session->model->kv.loosen(session->kv);
   }
-  if (oldest == nullptr) return false;
-  oldest->model->kv.release(oldest->kv);
-  return true;
+}
+
+void SessionTable::settle(const LoadedModel& model) noexcept {
+  std::sort(sessions_.begin(), sessions_.end(),
+            [](const auto& a, const auto& b) { return a->last_used > b->last_used; });
+  for (const auto& session : sessions_) {
+    if (session->model.get() != &model || session->model->kv.hold_again(session->kv)) continue;
+    session->model->kv.release(session->kv);
+  }
 }
 
 void SessionTable::collect(const LoadedModel& model, std::vector<const SequenceKv*>& sequences) const {

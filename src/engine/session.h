@@ -84,8 +84,10 @@ class SessionTable {
   void take_back(SessionTurn& turn, SequenceKv& kv) noexcept;
   // The request's text becomes the session's, its KV too; after a failure the text stays as it was before.
   void end(SessionTurn& turn, Sequence& sequence, bool has_failed) noexcept;
-  // Drops the KV of the session of `model` that was used longest ago; false when none holds any.
-  bool drop_one(const LoadedModel& model) noexcept;
+  // Lets an admission count on the KV of every session of `model`. After it settle() drops what no longer has room:
+  // sessions that were used longest ago first.
+  void loosen(const LoadedModel& model) noexcept;
+  void settle(const LoadedModel& model) noexcept;
   // Appends the KV of every session of `model`.
   void collect(const LoadedModel& model, std::vector<const SequenceKv*>& sequences) const;
   struct Usage {

@@ -56,6 +56,12 @@ class KvCache {
   // Whether an empty pool could admit() `count` such sequences, all but the first with `sharing`.
   bool can_ever_admit(int32_t token_count, int32_t step_rows_max, const KvSharing& sharing = {},
                       int32_t count = 1) const;
+  // False: not now, even if every idle sequence gave its blocks back.
+  bool could_admit(int32_t token_count, int32_t step_rows_max) const;
+  // Lets an admission count on the blocks of an idle sequence. Before anything is reserved it must hold them again
+  // (false: there is no room beside the promises now) or be released.
+  void loosen(SequenceKv& sequence) noexcept;
+  bool hold_again(SequenceKv& sequence) noexcept;
   // Makes slots for tokens [0, token_count) and a copy of the block that the next token goes to, where others hold it
   // too. Within what admit() promised it cannot fail; beyond: false.
   bool reserve(SequenceKv& sequence, int32_t token_count) noexcept;

@@ -75,6 +75,30 @@ bool KvCache::can_ever_admit(int32_t token_count, int32_t step_rows_max, const K
   });
 }
 
+bool KvCache::could_admit(int32_t token_count, int32_t step_rows_max) const {
+  return std::all_of(groups_.begin(), groups_.end(), [&](const Group& group) {
+    return blocks_needed(group, token_count, step_rows_max) <= group.pool.block_count() - group.pool.promised_count();
+  });
+}
+
+void KvCache::loosen(SequenceKv& sequence) noexcept {
+  for (size_t index = 0; index < sequence.groups.size(); ++index) {
+    set_pinned(groups_[index].pool, sequence.groups[index], 0);
+  }
+}
+
+bool KvCache::hold_again(SequenceKv& sequence) noexcept {
+  for (size_t index = 0; index < sequence.groups.size(); ++index) {
+    const SequenceKv::Group& held = sequence.groups[index];
+    const BlockPool& pool = groups_[index].pool;
+    const auto unpinned = std::count_if(held.blocks.begin() + held.dropped, held.blocks.end(),
+                                        [&](int32_t block) { return pool.pin_count(block) == 0; });
+    if (unpinned > pool.unpromised_count()) return false;
+  }
+  suspend(sequence);
+  return true;
+}
+
 // Full blocks stay as they are until the end, so they stay pinned and need no promise. All others may be dropped or
 // replaced by a copy: they count as the sequence's own, whoever else holds them.
 bool KvCache::admit_group(Group& group, SequenceKv::Group& held, const SequenceKv& sequence, int32_t needed,

@@ -25,6 +25,7 @@ TEST(Session, KeepsWhatWasComputed) {
   EXPECT_EQ(two.prompt_count, 90u);
   EXPECT_EQ(two.cached_count, 59u);
   EXPECT_EQ(host.metrics().prefill_tokens - prefilled, 31u);
+  EXPECT_EQ(host.metrics().reused_tokens, 59u);
   EXPECT_EQ(session.tokens(), joined(text, two.ids));
   EXPECT_EQ(session.info().token_count, 100u);
   EXPECT_EQ(session.info().cached_token_count, 99u);

@@ -257,7 +257,29 @@ class RandomSharing : public KvSharingTest {
   void begin(KvCache& cache) {
     auto life = std::make_unique<Life>();
     life->total = 1 + below(260);
-    if (cache.admit(life->kv, life->total, kRows, {0, random_() % 2 == 0})) lives_.push_back(std::move(life));
+    const KvSharing sharing{0, random_() % 2 == 0};
+    bool admitted = cache.admit(life->kv, life->total, kRows, sharing);
+    if (!admitted && random_() % 4 == 0) admitted = admit_for_others(cache, *life, sharing);
+    if (admitted) lives_.push_back(std::move(life));
+  }
+  // Idle ones give way where that helps; those that still have room keep what they had.
+  bool admit_for_others(KvCache& cache, Life& life, const KvSharing& sharing) {
+    const bool may_fit = cache.could_admit(life.total, kRows);
+    int32_t others_pinned = 0;
+    for (const auto& other : lives_) {
+      if (!other->kv.admitted) cache.loosen(other->kv);
+    }
+    for (int32_t group = 0; group < cache.group_count(); ++group) others_pinned += cache.pool(group).pinned_count();
+    const bool admitted = cache.admit(life.kv, life.total, kRows, sharing);
+    EXPECT_TRUE(may_fit || !admitted);
+    EXPECT_TRUE(admitted || !may_fit || others_pinned > 0);
+    for (const auto& other : lives_) {
+      if (other->kv.admitted || cache.hold_again(other->kv)) continue;
+      EXPECT_TRUE(admitted) << "nothing changed, so there is room as before";
+      cache.release(other->kv);
+      other->tokens.clear();
+    }
+    return admitted;
   }
   void fork(KvCache& cache) {
     auto life = std::make_unique<Life>();
