@@ -460,6 +460,18 @@ enum { /* attributes of a token, combined */
 /* Text to token ids. Invalid UTF-8 is an INVALID_ARGUMENT that names the byte offset. */
 FSV_API fsv_status fsv_tokenize(fsv_model* model, const char* text, size_t text_size, uint32_t flags, int32_t* ids,
                                 size_t capacity, size_t* count, fsv_error* error);
+typedef struct fsv_text_range {
+  uint64_t start; /* bytes of the text, start included, end not */
+  uint64_t end;
+} fsv_text_range;
+
+/* fsv_tokenize, and for each id the bytes of `text` that it stands for: `ranges` has room for `capacity` of them too.
+ * Ranges are in order of their starts. One is empty where a token stands for nothing in the text (BOS and EOS, a space
+ * that the tokenizer puts before it), may cut a code point (byte tokens), and covers all that a normaliser made one of
+ * (a letter and its accent). White space that belongs to a token is within its range. */
+FSV_API fsv_status fsv_tokenize_ranges(fsv_model* model, const char* text, size_t text_size, uint32_t flags,
+                                       int32_t* ids, fsv_text_range* ranges, size_t capacity, size_t* count,
+                                       fsv_error* error);
 /* Token ids to bytes (UTF-8, except where the ids themselves cut a code point). No NUL is added. */
 FSV_API fsv_status fsv_detokenize(fsv_model* model, const int32_t* ids, size_t id_count, uint32_t flags, char* buffer,
                                   size_t capacity, size_t* size, fsv_error* error);

@@ -25,6 +25,17 @@ Status check_ids(const Tokenizer& tokenizer, const int32_t* ids, size_t count) {
   return {};
 }
 
+Status tokenize(fsv_model* model, const char* text, size_t text_size, uint32_t flags, std::vector<int32_t>& ids,
+                std::vector<TextRange>* ranges) {
+  FSV_ASSIGN(const std::shared_ptr<LoadedModel> target, find_model(model));
+  FSV_ASSIGN(const std::string_view checked, text_argument(text, text_size, "text"));
+  if ((flags & ~static_cast<uint32_t>(FSV_TOKENIZE_ADD_BOS | FSV_TOKENIZE_PARSE_SPECIAL)) != 0) {
+    return invalid("unknown bits in flags");
+  }
+  const EncodeOptions options{(flags & FSV_TOKENIZE_ADD_BOS) != 0, (flags & FSV_TOKENIZE_PARSE_SPECIAL) != 0};
+  return target->tokenizer->encode_ranges(checked, options, ids, ranges);
+}
+
 }  // namespace
 
 extern "C" {
@@ -32,15 +43,23 @@ extern "C" {
 fsv_status fsv_tokenize(fsv_model* model, const char* text, size_t text_size, uint32_t flags, int32_t* ids,
                         size_t capacity, size_t* count, fsv_error* error) {
   return shim(error, [&]() -> Status {
-    FSV_ASSIGN(const std::shared_ptr<LoadedModel> target, find_model(model));
-    FSV_ASSIGN(const std::string_view checked, text_argument(text, text_size, "text"));
-    if ((flags & ~static_cast<uint32_t>(FSV_TOKENIZE_ADD_BOS | FSV_TOKENIZE_PARSE_SPECIAL)) != 0) {
-      return invalid("unknown bits in flags");
-    }
-    const EncodeOptions options{(flags & FSV_TOKENIZE_ADD_BOS) != 0, (flags & FSV_TOKENIZE_PARSE_SPECIAL) != 0};
     std::vector<int32_t> encoded;
-    FSV_TRY(target->tokenizer->encode(checked, options, encoded));
+    FSV_TRY(tokenize(model, text, text_size, flags, encoded, nullptr));
     return fill_array(encoded.data(), encoded.size(), ids, capacity, count);
+  });
+}
+
+fsv_status fsv_tokenize_ranges(fsv_model* model, const char* text, size_t text_size, uint32_t flags, int32_t* ids,
+                               fsv_text_range* ranges, size_t capacity, size_t* count, fsv_error* error) {
+  return shim(error, [&]() -> Status {
+    std::vector<int32_t> encoded;
+    std::vector<TextRange> found;
+    FSV_TRY(tokenize(model, text, text_size, flags, encoded, &found));
+    std::vector<fsv_text_range> converted;
+    converted.reserve(found.size());
+    for (const TextRange& range : found) converted.push_back({range.start, range.end});
+    FSV_TRY(fill_array(encoded.data(), encoded.size(), ids, capacity, count));
+    return fill_array(converted.data(), converted.size(), ranges, capacity, count);
   });
 }
 

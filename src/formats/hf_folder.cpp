@@ -48,7 +48,7 @@ class HfFolderSource final : public TableSource {
     return bytes;
   }
   os::File::Identity identity() const override {
-    std::vector<os::File::Identity> identities = {config_identity_};  // it can change what the weights mean
+    std::vector<os::File::Identity> identities = side_identities_;  // they can change what the weights mean
     for (const auto& file : files_) identities.push_back(file->identity());
     return combined_identity(identities);
   }
@@ -66,6 +66,7 @@ class HfFolderSource final : public TableSource {
 
  private:
   Status read_config();
+  void identify_side_files();
   Status read_chat_template();
   Status open_shards();
   Status open_shard(std::string_view name);
@@ -93,7 +94,7 @@ class HfFolderSource final : public TableSource {
   const std::shared_ptr<ModelFiles> model_files_;  // first: outlives the files
   const std::string folder_;
   HfModel model_;
-  os::File::Identity config_identity_;
+  std::vector<os::File::Identity> side_identities_;
   HfFiles files_;
   std::map<std::string, Gathered, std::less<>> gathered_;
   std::map<std::string, HfTensor, std::less<>> recipes_;
@@ -112,10 +113,21 @@ Status HfFolderSource::open() {
 
 Status HfFolderSource::read_config() {
   const std::string path = path_of("config.json");
-  FSV_ASSIGN(const std::string text, read_whole(*model_files_, path, kConfigBytesMax, &config_identity_));
+  FSV_ASSIGN(const std::string text,
+             read_whole(*model_files_, path, kConfigBytesMax, &side_identities_.emplace_back()));
+  identify_side_files();
   FSV_ASSIGN(const json::Document document, json::parse(text, fastserve::format("\"", path, "\"")));
   FSV_ASSIGN(model_, read_hf_config(document.root(), path));
   return read_chat_template();
+}
+
+// The files that say how text becomes tokens, where they are there.
+void HfFolderSource::identify_side_files() {
+  for (const char* name : {"tokenizer.json", "tokenizer_config.json", "special_tokens_map.json",
+                           "generation_config.json", "chat_template.jinja"}) {
+    const auto file = model_files_->open(path_of(name));
+    if (file.ok()) side_identities_.push_back((*file)->identity());
+  }
 }
 
 // "chat_template.jinja", or the "chat_template" of tokenizer_config.json: text, or a list with one named "default".

@@ -110,6 +110,17 @@ class CollapseSpacesNormalizer final : public Normalizer {
   }
 };
 
+class StripSpacesNormalizer final : public Normalizer {
+ public:
+  Status apply(AlignedText& text, bool) const override {
+    if (!text.text.ends_with(' ')) return {};
+    AlignedText out = text.like();
+    out.append(text, 0, text.text.find_last_not_of(' ') + 1);
+    text = std::move(out);
+    return {};
+  }
+};
+
 }  // namespace
 
 Result<std::unique_ptr<Normalizer>> create_character_map_normalizer(std::string_view compiled, bool by_grapheme) {
@@ -134,5 +145,6 @@ Result<std::unique_ptr<Normalizer>> create_character_map_normalizer(std::string_
 }
 
 std::unique_ptr<Normalizer> create_collapse_spaces_normalizer() { return std::make_unique<CollapseSpacesNormalizer>(); }
+std::unique_ptr<Normalizer> create_strip_spaces_normalizer() { return std::make_unique<StripSpacesNormalizer>(); }
 
 }  // namespace fastserve

@@ -45,6 +45,8 @@ std::unique_ptr<Normalizer> create_byte_level_normalizer();
 Result<std::unique_ptr<Normalizer>> create_character_map_normalizer(std::string_view compiled, bool by_grapheme);
 // Runs of spaces count as one, none at the ends.
 std::unique_ptr<Normalizer> create_collapse_spaces_normalizer();
+// No spaces at the end.
+std::unique_ptr<Normalizer> create_strip_spaces_normalizer();
 
 std::unique_ptr<Normalizer> create_sequence_normalizer(std::vector<std::unique_ptr<Normalizer>> steps);
 

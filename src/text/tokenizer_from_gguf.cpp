@@ -162,8 +162,10 @@ Result<std::unique_ptr<Normalizer>> create_spm_normalizer(const TokenizerData& d
     FSV_ASSIGN(auto map, create_character_map_normalizer(data.character_map, false));
     steps.push_back(std::move(map));
   }
-  steps.push_back(create_replace_normalizer(create_literal_matcher(std::string(kSpaceMark)), " "));
+  // A U+2581 is no space while runs of spaces are made one; at the end it is.
   if (data.remove_extra_spaces) steps.push_back(create_collapse_spaces_normalizer());
+  steps.push_back(create_replace_normalizer(create_literal_matcher(std::string(kSpaceMark)), " "));
+  if (data.remove_extra_spaces) steps.push_back(create_strip_spaces_normalizer());
   if (data.add_space_prefix) steps.push_back(create_prepend_normalizer(" "));
   return create_sequence_normalizer(std::move(steps));
 }
@@ -204,7 +206,7 @@ Result<std::unique_ptr<Tokenizer>> create_bert(const TokenizerData& data) {
   auto token_bytes = std::make_shared<StringTable>();
   for (size_t id = 0; id < data.tokens.size(); ++id) {
     const std::string_view token = data.tokens[id];
-    const bool begins_word = token.starts_with(kSpaceMark);
+    const bool begins_word = token.starts_with(kSpaceMark) && token != kSpaceMark;  // alone it is "##" and U+2581
     const std::string_view word = begins_word ? token.substr(kSpaceMark.size()) : token;
     const bool literal = is_literal(type_of(data, id));
     vocabulary->texts.push_back(literal || begins_word ? std::string(word) : format("##", word));

@@ -28,6 +28,7 @@ class UnigramModel final : public TokenModel {
       }
     }
     unknown_score_ = worst - kUnknownPenalty;
+    if (options_.single_precision) unknown_score_ = static_cast<float>(unknown_score_);  // it too decides ties
     std::sort(sorted_.begin(), sorted_.end(), [&](int32_t a, int32_t b) { return text_of(a) < text_of(b); });
     size_t at = 0;
     for (size_t byte = 0; byte < 256; ++byte) {
