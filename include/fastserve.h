@@ -292,8 +292,11 @@ FSV_API fsv_status fsv_engine_release(fsv_engine* engine, fsv_error* error);
  * cancels them (FSV_FINISH_SHUTDOWN). Blocks. Events stay pollable until the engine is released.
  * Returns FSV_OK also where requests had to be cancelled; a second call returns FSV_OK at once. */
 FSV_API fsv_status fsv_engine_shutdown(fsv_engine* engine, uint64_t timeout_us, fsv_error* error);
-/* Pumped mode only (else FSV_ERROR_WRONG_MODE): works on the calling thread for about `max_us` microseconds,
- * stopping between layers. *more is 1 when work is left. One caller at a time: a second gets WRONG_STATE. */
+/* Pumped mode only (else FSV_ERROR_WRONG_MODE): works on the calling thread for about `max_us` microseconds. Work is
+ * cut into pieces (layers of few enough rows, parts of the output matrix, panels of a load) that are sized by what
+ * earlier ones took: a piece begins where at least half of it fits, so that a grant is passed by half a piece, which is
+ * half a millisecond or a tenth of the grant. Reading a model's header and building its tokenizer are one piece each.
+ * 0: one piece of full size. *more is 1 when work is left. One caller at a time: a second gets WRONG_STATE. */
 FSV_API fsv_status fsv_engine_step(fsv_engine* engine, uint64_t max_us, uint32_t* more, fsv_error* error);
 /* Stops and resumes computation between layers; submits and polls still work. Idempotent. */
 FSV_API fsv_status fsv_engine_pause(fsv_engine* engine, fsv_error* error);

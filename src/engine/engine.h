@@ -144,18 +144,26 @@ class Engine : private Admission {
   // engine_loop.cpp: the engine thread's side.
   enum class Progress : uint32_t { kIdle, kWorked, kOutOfTime };
   void run_engine_thread();
-  Progress iterate(int64_t deadline_ns);
+  Progress iterate();
   bool begin_step();
   bool plan_for(LoadedModel& model, int64_t now_ns);
   bool heed_attention();
-  Progress continue_step(int64_t deadline_ns);
+  Progress continue_step();
+  // engine_pieces.cpp: what a step is made of, sized by the grant.
+  bool has_pieces() const { return runner_.active() || sampled_count_ < runner_.ready_count(); }
+  bool run_piece();
+  bool may_begin(int64_t expected_ns);
+  bool run_layer(GrantPacer& pacer);
+  bool run_head(GrantPacer& pacer);
+  bool run_sampling(GrantPacer& pacer);
+  int32_t step_rows_max(const LoadedModel& model) const;
   bool try_admit(size_t waiting_index) override;
   Result<bool> admit_kv(Request& request);
   void drain_incoming();
   void drop_cancelled_from_batch();
   void commit_computed();
-  void process_logits();
-  void sample_rows(std::span<const LogitRow> rows);
+  void process_logits(size_t begin, size_t end);
+  void sample_rows(std::span<const LogitRow> rows, size_t begin, size_t end);
   void end_step();
   std::shared_ptr<LoadedModel> choose_model(uint64_t turn);
   void build_views(LoadedModel* model);
@@ -185,7 +193,8 @@ class Engine : private Admission {
 
   // engine_loads.cpp
   void run_loader_thread();
-  bool advance_loads(int64_t deadline_ns);
+  bool advance_loads();
+  bool advance_load();
   bool has_loads();
   void begin_next_load();
   // Takes the load of the highest priority out of the queue; null when none is left. mutex_ held.
@@ -255,6 +264,15 @@ class Engine : private Admission {
   uint32_t seen_attention_ = 0;
   bool computed_committed_ = false;
   int64_t step_started_ns_ = 0;
+  size_t sampled_count_ = 0;  // rows of the runner's chunk that are done with
+  // The time that this call of step() may take. Of an engine with a thread of its own: no end.
+  struct Grant {
+    int64_t total_ns = GrantPacer::kNoGrant;
+    int64_t deadline_ns = INT64_MAX;
+    bool is_used = false;  // something has run: whatever does not fit waits
+  };
+  Grant grant_;
+  int64_t load_piece_ns_ = 0;  // what pieces of loads take
 
   // Pumped loads: the job under way.
   std::shared_ptr<LoadJob> pumped_job_;

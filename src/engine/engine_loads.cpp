@@ -230,23 +230,35 @@ void Engine::end_load(uint64_t number, Result<std::shared_ptr<LoadedModel>> resu
   settled_.notify_all();
 }
 
-// Pumped mode: a chunk at a time until the deadline, at least one. True while loads are left.
-bool Engine::advance_loads(int64_t deadline_ns) {
-  if (pumped_job_ == nullptr) begin_next_load();
-  if (pumped_job_ == nullptr) return has_loads();
-  do {
-    if (pumped_job_->work_once()) {
-      report_progress(pumped_ticket_);
-      continue;
-    }
-    if (pumped_job_->finish_once()) continue;
-    const std::shared_ptr<LoadJob> job = std::move(pumped_job_);
-    Result<std::shared_ptr<LoadedModel>> result = guarded([&] { return job->take_model(); });
-    job->drop();
-    end_load(pumped_ticket_, std::move(result));
-    break;
-  } while (clock_.now_ns() < deadline_ns);
+// Pumped mode: pieces that fit the grant, at least one. True while loads are left.
+bool Engine::advance_loads() {
+  bool is_first = true;
+  while (is_first || GrantPacer::fits(load_piece_ns_, grant_.deadline_ns - clock_.now_ns())) {
+    is_first = false;
+    const int64_t began_ns = clock_.now_ns();
+    if (!advance_load()) return false;
+    load_piece_ns_ = (7 * load_piece_ns_ + clock_.now_ns() - began_ns) / 8;
+  }
   return has_loads();
+}
+
+// One piece of the load under way, or the beginning of the next. False when there is none.
+bool Engine::advance_load() {
+  if (pumped_job_ == nullptr) {
+    if (!has_loads()) return false;
+    begin_next_load();
+    return true;
+  }
+  if (pumped_job_->work_once()) {
+    report_progress(pumped_ticket_);
+    return true;
+  }
+  if (pumped_job_->finish_once()) return true;
+  const std::shared_ptr<LoadJob> job = std::move(pumped_job_);
+  Result<std::shared_ptr<LoadedModel>> result = guarded([&] { return job->take_model(); });
+  job->drop();
+  end_load(pumped_ticket_, std::move(result));
+  return true;
 }
 
 bool Engine::has_loads() {

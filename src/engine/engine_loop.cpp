@@ -17,7 +17,7 @@ void Engine::run_engine_thread() {
   for (;;) {
     Progress progress = Progress::kIdle;
     const Status status = guarded([&] {
-      progress = iterate(INT64_MAX);
+      progress = iterate();
       return Status();
     });
     std::unique_lock lock(mutex_);
@@ -29,10 +29,10 @@ void Engine::run_engine_thread() {
   }
 }
 
-// One step, or as much of it as fits before `deadline_ns`.
-Engine::Progress Engine::iterate(int64_t deadline_ns) {
-  if (!runner_.active() && !begin_step()) return Progress::kIdle;
-  return continue_step(deadline_ns);
+// One step, or as much of it as fits the grant.
+Engine::Progress Engine::iterate() {
+  if (!has_pieces() && !begin_step()) return Progress::kIdle;
+  return continue_step();
 }
 
 bool Engine::begin_step() {
@@ -58,7 +58,7 @@ bool Engine::plan_for(LoadedModel& model, int64_t now_ns) {
   SchedulerInput input;
   input.running = running_views_;
   input.waiting = waiting_views_;
-  input.max_batch_tokens = static_cast<int32_t>(options_.max_batch_tokens);
+  input.max_batch_tokens = step_rows_max(model);
   input.prefill_chunk_tokens = static_cast<int32_t>(options_.prefill_chunk_tokens);
   input.admission = this;
   scheduler_->plan(input, plan_);
@@ -209,16 +209,13 @@ bool Engine::heed_attention() {
   }
 }
 
-Engine::Progress Engine::continue_step(int64_t deadline_ns) {
+Engine::Progress Engine::continue_step() {
   // A step that was left in the middle by a pause goes on only after it.
   const bool is_resumed = options_.mode == EngineMode::kPumped;
   if (is_resumed && !heed_attention()) return Progress::kIdle;
-  while (runner_.active()) {
-    const Runner::Phase ran = runner_.advance();
-    if (ran == Runner::Phase::kLayers && runner_.layers_done()) commit_computed();
-    if (ran == Runner::Phase::kHead) process_logits();
+  while (has_pieces()) {
+    if (!run_piece()) return Progress::kOutOfTime;
     if (attention_.load(std::memory_order_relaxed) != seen_attention_ && !heed_attention()) return Progress::kIdle;
-    if (runner_.active() && deadline_ns != INT64_MAX && clock_.now_ns() >= deadline_ns) return Progress::kOutOfTime;
   }
   end_step();
   return Progress::kWorked;
@@ -277,6 +274,7 @@ void Engine::end_step() {
 // model the model.
 void Engine::leave_step() {
   runner_.stop();
+  sampled_count_ = 0;
   batch_.clear();
   auto leave = [](Request& request) {
     request.in_step = false;

@@ -196,16 +196,23 @@ Status Engine::step(uint64_t max_us, bool* more) {
     if (is_stepping_) return Status::from_literal(StatusCode::kWrongState, "another thread is inside step");
     is_stepping_ = true;
   }
-  const int64_t deadline_ns = clock_.now_ns() + static_cast<int64_t>(std::min(max_us, kWaitMaxUs)) * 1000;
+  const int64_t total_ns = static_cast<int64_t>(std::min(max_us, kWaitMaxUs)) * 1000;
+  const int64_t deadline_ns = clock_.now_ns() + total_ns;
+  // No time at all: one piece of the usual size. Loads get a quarter of the time where requests run too.
+  grant_.total_ns = max_us == 0 ? GrantPacer::kNoGrant : total_ns;
+  grant_.deadline_ns = has_loads() ? deadline_ns - total_ns / 4 : deadline_ns;
   bool has_more = false;
   const Status status = guarded([&] {
+    Progress progress = Progress::kIdle;
     do {
-      const Progress progress = iterate(deadline_ns);
-      const bool loading = advance_loads(progress == Progress::kOutOfTime ? 0 : deadline_ns);  // one chunk, or more
-      has_more = progress != Progress::kIdle || loading;
-    } while (has_more && clock_.now_ns() < deadline_ns);
+      grant_.is_used = progress != Progress::kIdle;
+      progress = iterate();
+    } while (progress == Progress::kWorked && clock_.now_ns() < grant_.deadline_ns);
+    grant_.deadline_ns = deadline_ns;
+    has_more = advance_loads() || progress != Progress::kIdle;
     return Status();
   });
+  grant_ = {};
   const std::lock_guard lock(mutex_);
   if (!status.ok()) fail_step(status);
   is_stepping_ = false;

@@ -36,7 +36,8 @@ void append_score(Sequence& sequence, int32_t position, const SampleResult& scor
 
 }  // namespace
 
-void Engine::process_logits() {
+// Of the runner's chunk, rows [begin, end).
+void Engine::process_logits(size_t begin, size_t end) {
   const std::span<const LogitRow> rows = runner_.chunk();
   // A chunk mixes both kinds of requests; each row is handled by its own.
   for (SamplerScratch& scratch : scratch_) {
@@ -44,9 +45,9 @@ void Engine::process_logits() {
         scratch.reserve(batch_.model()->def->shape().vocabulary_size, batch_.model()->context_tokens);
     if (!reserved.ok()) throw std::bad_alloc();  // caught at the loop's border: the step fails, the engine goes on
   }
-  sample_rows(rows);
+  sample_rows(rows, begin, end);
   const std::lock_guard lock(mutex_);
-  for (size_t i = 0; i < rows.size(); ++i) {
+  for (size_t i = begin; i < end; ++i) {
     Sequence& sequence = *rows[i].sequence;
     Request& request = *sequence.request;
     if (sequence.is_finished()) continue;
@@ -73,8 +74,8 @@ void Engine::process_logits() {
   }
 }
 
-// Draws or scores every row of a chunk, rows shared among threads; results in drawn_.
-void Engine::sample_rows(std::span<const LogitRow> rows) {
+// Draws or scores rows [begin, end) of a chunk, shared among threads; results in drawn_.
+void Engine::sample_rows(std::span<const LogitRow> rows, size_t begin, size_t end) {
   const LoadedModel& model = *batch_.model();
   auto one_row = [&](size_t i, SamplerScratch& scratch) {
     Drawn& drawn = drawn_[i];
@@ -109,13 +110,13 @@ void Engine::sample_rows(std::span<const LogitRow> rows) {
     });
     if (!status.ok()) drawn_[i].status = std::move(status);
   };
-  if (rows.size() == 1) {
-    guarded_row(0, scratch_[0]);
+  if (end - begin == 1) {
+    guarded_row(begin, scratch_[0]);
     return;
   }
   executor_->run([&](uint32_t part, uint32_t part_count) {
-    const Range range = split_range(static_cast<int64_t>(rows.size()), part, part_count);
-    for (int64_t i = range.begin; i < range.end; ++i) guarded_row(static_cast<size_t>(i), scratch_[part]);
+    const Range range = split_range(static_cast<int64_t>(end - begin), part, part_count);
+    for (int64_t i = range.begin; i < range.end; ++i) guarded_row(begin + static_cast<size_t>(i), scratch_[part]);
   });
 }
 

@@ -45,7 +45,7 @@ Status LoadJob::prepare() {
     FSV_TRY(allocate_weights());
   }
   cut_chunks();
-  return read_charge_.set(*memory_, read_bytes_max(specs_, *source_) * load_worker_count(options_));
+  return read_charge_.set(*memory_, read_bytes_max(specs_, *source_, options_));
 }
 
 Status LoadJob::allocate_weights() {
@@ -84,7 +84,7 @@ void LoadJob::cut_chunks() {
       chunks_.push_back({tensor, &spec, 0, 0, 0});
       continue;
     }
-    const int64_t step = panels_in_chunk(spec, *tensor);
+    const int64_t step = panels_in_chunk(spec, *tensor, options_.mode);
     const int64_t panels = packed_panel_count(spec.rows);
     for (int64_t stack = 0; stack < spec.stack; ++stack) {
       for (int64_t begin = 0; begin < panels; begin += step) {

@@ -7,6 +7,7 @@
 
 #include "base/os.h"
 #include "blocks/workspace.h"
+#include "engine/grant_pacer.h"
 #include "memory/budget.h"
 #include "models/model_def.h"
 #include "state/kv_cache.h"
@@ -50,6 +51,7 @@ struct LoadedModel {
   // Used by the engine thread alone once the load has ended.
   KvCache kv;
   Workspace workspace;
+  GrantPacer pacer;
   int32_t context_tokens = 0;  // longest sequence in this engine
 };
 

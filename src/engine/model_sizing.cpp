@@ -41,27 +41,24 @@ uint64_t weight_bytes(const std::vector<TensorSpec>& specs, const ModelSource& s
   return total;
 }
 
-int64_t panels_in_chunk(const TensorSpec& spec, const TensorInfo& tensor) {
-  return std::max<int64_t>(1, kLoadChunkBytes / std::max<int64_t>(panel_source_bytes(spec, tensor), 1));
+int64_t panels_in_chunk(const TensorSpec& spec, const TensorInfo& tensor, EngineMode mode) {
+  const int64_t chunk_bytes = mode == EngineMode::kPumped ? int64_t{1} << 17 : int64_t{1} << 20;
+  return std::max<int64_t>(1, chunk_bytes / std::max<int64_t>(panel_source_bytes(spec, tensor), 1));
 }
 
-uint64_t read_bytes_max(const std::vector<TensorSpec>& specs, const ModelSource& source) {
+uint64_t read_bytes_max(const std::vector<TensorSpec>& specs, const ModelSource& source, const EngineOptions& options) {
   uint64_t largest = 0;
   for (const TensorSpec& spec : specs) {
     const TensorInfo* tensor = source.find_tensor(spec.name);
     if (tensor == nullptr) continue;
     uint64_t read = tensor->size_bytes;
     if (spec.role == TensorRole::kMatrix) {
-      const int64_t chunk = panels_in_chunk(spec, *tensor) * panel_source_bytes(spec, *tensor);
+      const int64_t chunk = panels_in_chunk(spec, *tensor, options.mode) * panel_source_bytes(spec, *tensor);
       read = std::min(read, static_cast<uint64_t>(chunk));
     }
     largest = std::max(largest, read);
   }
-  return largest;
-}
-
-uint64_t load_worker_count(const EngineOptions& options) {
-  return options.mode == EngineMode::kPumped ? 1 : std::max<uint32_t>(options.thread_count, 1);
+  return largest * (options.mode == EngineMode::kPumped ? 1 : std::max<uint32_t>(options.thread_count, 1));
 }
 
 Result<RuntimePlan> plan_runtime(const ModelShape& shape, const EngineOptions& options, uint64_t available_bytes) {
@@ -128,7 +125,7 @@ Result<MemoryEstimate> estimate_memory(const std::shared_ptr<ModelFiles>& files,
     const std::vector<TensorSpec> specs = model.def->tensors();
     for (const TensorSpec& spec : specs) FSV_TRY(check_tensor(*source, spec));
     estimate.weight_bytes = weight_bytes(specs, *source);
-    loading += estimate.weight_bytes + read_bytes_max(specs, *source) * load_worker_count(options);
+    loading += estimate.weight_bytes + read_bytes_max(specs, *source, options);
     const uint64_t taken = estimate.weight_bytes + estimate.other_bytes;
     const uint64_t budget = options.memory_budget_bytes != 0 ? options.memory_budget_bytes : UINT64_MAX;
     if (taken > budget || loading > budget) {

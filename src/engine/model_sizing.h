@@ -14,12 +14,11 @@ namespace fastserve {
 uint64_t loaded_bytes(const TensorSpec& spec, const TensorInfo& tensor);
 uint64_t weight_bytes(const std::vector<TensorSpec>& specs, const ModelSource& source);
 
-// Loading reads and packs runs of panels of about this size: they keep workers busy, progress smooth, cancels prompt.
-constexpr int64_t kLoadChunkBytes = int64_t{1} << 20;
-int64_t panels_in_chunk(const TensorSpec& spec, const TensorInfo& tensor);
-// The most that a worker reads at once; and how many workers load.
-uint64_t read_bytes_max(const std::vector<TensorSpec>& specs, const ModelSource& source);
-uint64_t load_worker_count(const EngineOptions& options);
+// Loading reads and packs runs of panels of about a mebibyte: they keep workers busy, progress smooth, cancels prompt.
+// Smaller ones in pumped mode, where each is to fit a grant.
+int64_t panels_in_chunk(const TensorSpec& spec, const TensorInfo& tensor, EngineMode mode);
+// The most that all workers together read at once.
+uint64_t read_bytes_max(const std::vector<TensorSpec>& specs, const ModelSource& source, const EngineOptions& options);
 
 // KV and activations of a model in an engine.
 struct RuntimePlan {

@@ -10,6 +10,8 @@ void Runner::begin(const Batch& batch) {
   batch_ = &batch;
   phase_ = batch.row_count() > 0 ? Phase::kEmbed : Phase::kIdle;
   next_layer_ = 0;
+  head_panel_ = 0;
+  chunk_ready_ = false;
 }
 
 void Runner::batch_changed() {
@@ -26,9 +28,10 @@ ForwardPass Runner::pass() const {
   return pass;
 }
 
-Runner::Phase Runner::advance() {
+Runner::Phase Runner::advance(int32_t head_panels_max) {
   const ModelDef& def = *batch_->model()->def;
   const Phase ran = phase_;
+  chunk_ready_ = false;
   switch (phase_) {
     case Phase::kIdle:
       break;
@@ -40,19 +43,39 @@ Runner::Phase Runner::advance() {
       def.layer(pass(), next_layer_);
       if (++next_layer_ == def.shape().layer_count) phase_ = Phase::kHead;
       break;
-    case Phase::kHead: {
-      std::array<int32_t, 64> rows;
-      const size_t capacity =
-          std::min(rows.size(), static_cast<size_t>(batch_->model()->workspace.logit_row_capacity()));
-      chunk_begin_ = chunk_end_;
-      chunk_end_ = std::min(chunk_begin_ + capacity, logit_rows_.size());
-      for (size_t i = chunk_begin_; i < chunk_end_; ++i) rows[i - chunk_begin_] = logit_rows_[i].row;
-      def.head(pass(), rows.data(), static_cast<int32_t>(chunk_end_ - chunk_begin_));
-      if (chunk_end_ == logit_rows_.size()) phase_ = Phase::kIdle;
+    case Phase::kHead:
+      advance_head(head_panels_max);
       break;
-    }
   }
   return ran;
+}
+
+void Runner::advance_head(int32_t panels_max) {
+  std::array<int32_t, kChunkRowsMax> rows;
+  const int32_t row_count = head_row_count();
+  if (head_panel_ == 0) {
+    chunk_begin_ = chunk_end_;
+    chunk_end_ += static_cast<size_t>(row_count);
+  }
+  for (size_t i = chunk_begin_; i < chunk_end_; ++i) rows[i - chunk_begin_] = logit_rows_[i].row;
+  const int32_t left = head_panels_left(), count = std::min(left, panels_max);
+  batch_->model()->def->head(pass(), rows.data(), row_count, {head_panel_, head_panel_ + count});
+  head_panel_ += count;
+  if (count < left) return;
+  head_panel_ = 0;
+  chunk_ready_ = true;
+  if (chunk_end_ == logit_rows_.size()) phase_ = Phase::kIdle;
+}
+
+int32_t Runner::head_row_count() const {
+  if (head_panel_ != 0) return static_cast<int32_t>(chunk_end_ - chunk_begin_);
+  const size_t capacity = std::min(kChunkRowsMax, static_cast<size_t>(batch_->model()->workspace.logit_row_capacity()));
+  return static_cast<int32_t>(std::min(capacity, logit_rows_.size() - chunk_end_));
+}
+
+int32_t Runner::head_panels_left() const {
+  const int32_t words = batch_->model()->def->shape().vocabulary_size;
+  return (words + kernels::kPanelRows - 1) / kernels::kPanelRows - head_panel_;
 }
 
 void Runner::begin_head() {

@@ -23,23 +23,34 @@ class Runner {
   void reserve(int32_t logit_row_capacity) { logit_rows_.reserve(static_cast<size_t>(logit_row_capacity)); }
 
   void begin(const Batch& batch);
-  // Computes the next piece. After kHead pieces, chunk() holds the rows whose logits lie in the workspace.
-  Phase advance();
+  // Computes the next piece: the embedding, a layer, or some panels of the head for a chunk of rows. When the last
+  // panels of a chunk are done, chunk() holds the rows whose logits lie in the workspace, until the next piece.
+  Phase advance(int32_t head_panels_max = INT32_MAX);
   bool active() const { return phase_ != Phase::kIdle; }
+  Phase phase() const { return phase_; }
+  size_t ready_count() const { return chunk_ready_ ? chunk_end_ - chunk_begin_ : 0; }  // of chunk()
+  // Of the next head piece: its rows, and the panels that are left of them.
+  int32_t head_row_count() const;
+  int32_t head_panels_left() const;
   // All layers are done: keys and values of the whole batch are in the cache.
   bool layers_done() const { return phase_ == Phase::kHead || phase_ == Phase::kIdle; }
   // Call once the batch's tokens are committed: the rows whose logits are wanted are known then.
   void begin_head();
   // Call between pieces when the batch changed; with no row left the step ends.
   void batch_changed();
-  void stop() { phase_ = Phase::kIdle; }
+  void stop() {
+    phase_ = Phase::kIdle;
+    chunk_ready_ = false;
+  }
 
   std::span<const LogitRow> chunk() const {
     return std::span(logit_rows_).subspan(chunk_begin_, chunk_end_ - chunk_begin_);
   }
 
  private:
+  static constexpr size_t kChunkRowsMax = 64;
   ForwardPass pass() const;
+  void advance_head(int32_t panels_max);
   void collect_logit_rows(const BatchSequence& entry);
 
   const Device& device_;
@@ -48,6 +59,8 @@ class Runner {
   int32_t next_layer_ = 0;
   std::vector<LogitRow> logit_rows_;
   size_t chunk_begin_ = 0, chunk_end_ = 0;
+  int32_t head_panel_ = 0;  // next of the chunk; 0: the next piece begins a chunk
+  bool chunk_ready_ = false;
 };
 
 }  // namespace fastserve

@@ -215,11 +215,9 @@ void Decoder::layer(const ForwardPass& pass, int32_t index) const {
   if (!adds_directly) add_post_norm(pass, layer.mlp_post_norm);
 }
 
-void Decoder::head(const ForwardPass& pass, const int32_t* rows, int32_t row_count) const {
-  output_head(pass, rows, row_count, norm(output_norm_), output_);
-  if (config_.final_softcap <= 0) return;
-  const Rows logits = pass.workspace->logits(row_count);
-  ops::softcap(*pass.device, logits, config_.final_softcap);
+void Decoder::head(const ForwardPass& pass, const int32_t* rows, int32_t row_count, PanelRange panels) const {
+  const Rows logits = output_head(pass, rows, row_count, norm(output_norm_), output_, panels);
+  if (config_.final_softcap > 0) ops::softcap(*pass.device, logits, config_.final_softcap);
 }
 
 }  // namespace fastserve

@@ -49,7 +49,7 @@ class Decoder : public ModelDef {
   Status finish() override;
   void embed(const ForwardPass& pass) const override;
   void layer(const ForwardPass& pass, int32_t index) const override;
-  void head(const ForwardPass& pass, const int32_t* rows, int32_t row_count) const override;
+  void head(const ForwardPass& pass, const int32_t* rows, int32_t row_count, PanelRange panels) const override;
 
  protected:
   struct Layer {

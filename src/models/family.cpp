@@ -60,15 +60,21 @@ std::vector<float> rope_frequencies(float base, int32_t dims) {
   return frequencies;
 }
 
-void output_head(const ForwardPass& pass, const int32_t* rows, int32_t row_count, const ops::NormSpec& norm,
-                 const Weight& output) {
+Rows output_head(const ForwardPass& pass, const int32_t* rows, int32_t row_count, const ops::NormSpec& norm,
+                 const Weight& output, PanelRange panels) {
   const Rows hidden = pass.workspace->hidden(pass.batch.row_count);
   const Rows selected = pass.workspace->selected(row_count);
   for (int32_t i = 0; i < row_count; ++i) {
     std::memcpy(selected.row(i), hidden.row(rows[i]), static_cast<size_t>(hidden.cols) * sizeof(float));
   }
   const Rows logits = pass.workspace->logits(row_count);
-  ops::matmul_normed(*pass.device, selected, norm, pass.workspace->input(), {{&output, logits.data, logits.stride}});
+  ops::MatmulOutput product{&output, logits.data, logits.stride};
+  product.panel_begin = panels.begin;
+  product.panel_end = panels.end;
+  ops::matmul_normed(*pass.device, selected, norm, pass.workspace->input(), {product});
+  const int64_t begin = int64_t{panels.begin} * kernels::kPanelRows;
+  const int64_t end = std::min(int64_t{panels.end} * kernels::kPanelRows, logits.cols);
+  return {logits.data + begin, end - begin, logits.count, logits.stride};
 }
 
 Result<int32_t> vocabulary_rows(const ModelSource& source, std::string_view embedding_name) {

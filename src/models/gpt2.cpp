@@ -21,7 +21,7 @@ class Gpt2 final : public ModelDef {
   }
   void embed(const ForwardPass& pass) const override;
   void layer(const ForwardPass& pass, int32_t index) const override;
-  void head(const ForwardPass& pass, const int32_t* rows, int32_t row_count) const override;
+  void head(const ForwardPass& pass, const int32_t* rows, int32_t row_count, PanelRange panels) const override;
 
  private:
   struct Layer {
@@ -115,8 +115,8 @@ void Gpt2::layer(const ForwardPass& pass, int32_t index) const {
   mlp_block(pass, mlp_, layer.mlp, before_mlp, true);
 }
 
-void Gpt2::head(const ForwardPass& pass, const int32_t* rows, int32_t row_count) const {
-  output_head(pass, rows, row_count, {&output_norm_, norm_eps_, 0, &output_norm_bias_}, output_);
+void Gpt2::head(const ForwardPass& pass, const int32_t* rows, int32_t row_count, PanelRange panels) const {
+  (void)output_head(pass, rows, row_count, {&output_norm_, norm_eps_, 0, &output_norm_bias_}, output_, panels);
 }
 
 }  // namespace

@@ -40,6 +40,11 @@ struct ModelShape {
   WorkspaceShape workspace;
 };
 
+// A part of the vocabulary, in panels of 16 words.
+struct PanelRange {
+  int32_t begin = 0, end = INT32_MAX;
+};
+
 class ModelDef {
  public:
   virtual ~ModelDef() = default;
@@ -51,8 +56,9 @@ class ModelDef {
 
   virtual void embed(const ForwardPass& pass) const = 0;
   virtual void layer(const ForwardPass& pass, int32_t index) const = 0;
-  // Logits of `row_count` chosen batch rows into workspace.logits.
-  virtual void head(const ForwardPass& pass, const int32_t* rows, int32_t row_count) const = 0;
+  // Logits of `row_count` chosen batch rows into workspace.logits: of the words in `panels` alone, whose parts together
+  // are the whole in any order.
+  virtual void head(const ForwardPass& pass, const int32_t* rows, int32_t row_count, PanelRange panels = {}) const = 0;
 
  protected:
   ModelShape shape_;

@@ -1,6 +1,8 @@
 // Matrix products: the input is prepared once, then one static partition of all panels of all weights.
 #include "ops/matmul.h"
 
+#include <algorithm>
+
 #include "ops/elementwise.h"
 #include "ops/norm.h"
 #include "ops/parallel.h"
@@ -11,9 +13,11 @@ namespace {
 using kernels::MatmulArgs;
 using kernels::QuantizedRows;
 
-int64_t panel_count(const Weight& weight) {
-  return (weight.matrix.rows + kernels::kPanelRows - 1) / kernels::kPanelRows;
+int64_t panel_end(const MatmulOutput& output) {
+  const int64_t all = (output.weight->matrix.rows + kernels::kPanelRows - 1) / kernels::kPanelRows;
+  return std::min(all, output.panel_end);
 }
+int64_t panel_count(const MatmulOutput& output) { return panel_end(output) - output.panel_begin; }
 
 QuantizedRows quantized_rows(const InputScratch& scratch, int64_t cols) {
   return {scratch.values, scratch.scales, scratch.sums, cols};
@@ -58,15 +62,17 @@ void run_panels(const Device& device, const Rows& input, const QuantizedRows& qu
 void run_matmuls(const Device& device, const Rows& input, const InputScratch& scratch, MatmulOutputs outputs) {
   const QuantizedRows quantized = quantized_rows(scratch, input.cols);
   int64_t total_panels = 0;
-  for (const MatmulOutput& output : outputs) total_panels += panel_count(*output.weight);
+  for (const MatmulOutput& output : outputs) total_panels += panel_count(output);
   device.executor->run([&](uint32_t part, uint32_t part_count) {
     const Range range = split_range(total_panels, part, part_count);
     int64_t first = 0;  // index of this output's first panel among all
     for (const MatmulOutput& output : outputs) {
-      const int64_t count = panel_count(*output.weight);
+      const int64_t count = panel_count(output);
       const int64_t begin = range.begin > first ? range.begin - first : 0;
       const int64_t end = range.end - first < count ? range.end - first : count;
-      if (begin < end) run_panels(device, input, quantized, output, begin, end);
+      if (begin < end) {
+        run_panels(device, input, quantized, output, output.panel_begin + begin, output.panel_begin + end);
+      }
       first += count;
     }
   });

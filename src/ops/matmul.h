@@ -1,6 +1,7 @@
 // Matrix products of one input with one or several weights: out_i = in * W_i^T (+ bias), in a single fork. The input
 // may be plain rows, or be produced on the way: normalised, or gated (fused with its quantisation where that applies).
 #pragma once
+#include <cstdint>
 #include <initializer_list>
 
 #include "backend/device.h"
@@ -22,6 +23,7 @@ struct MatmulOutput {
   int64_t stride;                // in floats
   const Weight* bias = nullptr;  // vector, may be absent
   kernels::Epilogue epilogue = kernels::Epilogue::kStore;
+  int64_t panel_begin = 0, panel_end = INT64_MAX;  // of the weight's 16-row panels: the columns of `data` to compute
 };
 using MatmulOutputs = std::initializer_list<MatmulOutput>;
 

@@ -2,6 +2,7 @@
  * space, resident pages, the host's malloc, thread keys. The program itself does not link the library.
  * usage: unload_test <path of libfastserve.so> */
 #define _GNU_SOURCE
+#include <dirent.h>
 #include <dlfcn.h>
 #include <malloc.h>
 #include <pthread.h>
@@ -32,11 +33,19 @@ static int failures = 0;
   } while (0)
 
 typedef struct footprint {
-  size_t mappings, virtual_kib, malloc_bytes;
+  size_t mappings, virtual_kib, malloc_bytes, descriptors, threads;
 } footprint;
 
+static size_t entries_of(const char* path) {
+  size_t count = 0;
+  DIR* folder = opendir(path);
+  while (folder != NULL && readdir(folder) != NULL) ++count;
+  if (folder != NULL) closedir(folder);
+  return count;
+}
+
 static footprint measure(void) {
-  footprint now = {0, 0, 0};
+  footprint now = {0, 0, 0, 0, 0};
   char line[512];
   FILE* maps = fopen("/proc/self/maps", "r");
   while (maps != NULL && fgets(line, sizeof line, maps) != NULL) ++now.mappings;
@@ -47,6 +56,8 @@ static footprint measure(void) {
   }
   if (status != NULL) fclose(status);
   now.malloc_bytes = mallinfo2().uordblks;
+  now.descriptors = entries_of("/proc/self/fd");
+  now.threads = entries_of("/proc/self/task");
   return now;
 }
 
@@ -143,6 +154,8 @@ static void leaves_nothing(const char* name, void (*round)(void), int rounds) {
   CHECK(after.mappings <= before.mappings + 2);
   CHECK(after.virtual_kib <= before.virtual_kib + 256);
   CHECK(after.malloc_bytes <= before.malloc_bytes + 4096);
+  CHECK(after.descriptors == before.descriptors);
+  CHECK(after.threads == before.threads);
 }
 
 int main(int argc, char** argv) {

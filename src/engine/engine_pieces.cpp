@@ -1,0 +1,76 @@
+// The pieces of a step: embedding, layers, panels of the head, rows to sample. Under a grant each is sized to fit,
+// begins only where it does, and is timed for the next.
+#include <algorithm>
+
+#include "engine/engine.h"
+
+namespace fastserve {
+
+// Decoding rows are taken whole and a few rows of prompts beside them, so that neither waits for the other for ever.
+int32_t Engine::step_rows_max(const LoadedModel& model) const {
+  constexpr int32_t kPromptRowsMin = 4;
+  const auto rows_max = static_cast<int32_t>(options_.max_batch_tokens);
+  const int32_t fitting = model.pacer.rows(grant_.total_ns, rows_max);
+  const auto decoding = std::count_if(running_views_.begin(), running_views_.end(),
+                                      [](const SequenceView& view) { return view.decoding; });
+  const bool has_prompts = !waiting_views_.empty() || static_cast<size_t>(decoding) < running_views_.size();
+  const int32_t needed = static_cast<int32_t>(decoding) + (decoding > 0 && has_prompts ? kPromptRowsMin : 0);
+  return std::min(rows_max, std::max(fitting, needed));
+}
+
+bool Engine::may_begin(int64_t expected_ns) {
+  if (grant_.deadline_ns == INT64_MAX) return true;
+  if (grant_.is_used && !GrantPacer::fits(expected_ns, grant_.deadline_ns - clock_.now_ns())) return false;
+  grant_.is_used = true;
+  return true;
+}
+
+// Computes the next piece. False where it does not fit the grant any more.
+bool Engine::run_piece() {
+  GrantPacer& pacer = batch_.model()->pacer;
+  if (sampled_count_ < runner_.ready_count()) return run_sampling(pacer);
+  if (runner_.phase() == Runner::Phase::kHead) return run_head(pacer);
+  return run_layer(pacer);
+}
+
+bool Engine::run_layer(GrantPacer& pacer) {
+  const bool is_layer = runner_.phase() == Runner::Phase::kLayers;
+  const int32_t rows = batch_.row_count();
+  if (!may_begin(is_layer ? pacer.expected_layer_ns(rows) : 0)) return false;
+  const int64_t began_ns = clock_.now_ns();
+  (void)runner_.advance();
+  if (!is_layer) return true;
+  pacer.record_layer(rows, clock_.now_ns() - began_ns);
+  if (!runner_.layers_done()) return true;
+  pacer.end_layers();
+  commit_computed();
+  return true;
+}
+
+bool Engine::run_head(GrantPacer& pacer) {
+  const int32_t rows = runner_.head_row_count();
+  const int32_t panels = pacer.head_panels(grant_.total_ns, rows, runner_.head_panels_left());
+  if (!may_begin(pacer.expected_head_ns(rows, panels))) return false;
+  sampled_count_ = 0;
+  const int64_t began_ns = clock_.now_ns();
+  (void)runner_.advance(panels);
+  pacer.record_head(rows, panels, clock_.now_ns() - began_ns);
+  if (grant_.total_ns != GrantPacer::kNoGrant) return true;
+  sampled_count_ = runner_.ready_count();
+  process_logits(0, sampled_count_);
+  return true;
+}
+
+bool Engine::run_sampling(GrantPacer& pacer) {
+  const auto left = static_cast<int32_t>(runner_.ready_count() - sampled_count_);
+  const int32_t rows = pacer.sample_rows(grant_.total_ns, left);
+  if (!may_begin(pacer.expected_sampling_ns(rows))) return false;
+  const int64_t began_ns = clock_.now_ns();
+  const size_t begin = sampled_count_;
+  sampled_count_ += static_cast<size_t>(rows);
+  process_logits(begin, sampled_count_);
+  pacer.record_sampling(rows, clock_.now_ns() - began_ns);
+  return true;
+}
+
+}  // namespace fastserve
