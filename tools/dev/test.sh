@@ -34,7 +34,7 @@ dev_test() {
 test_all_extras() {
   dev_lint
   dev_sanitize asan
-  dev_sanitize tsan
+  FASTSERVE_STRESS_SECONDS=60 dev_sanitize tsan
   dev_fuzz
 }
 
