@@ -21,7 +21,7 @@ namespace {
 
 // Work is bounded for a text as a whole: a match that needs more than a few steps takes them from a common budget.
 constexpr uint32_t kMatchStepsFree = 1u << 10, kMatchStepsGrowth = 32;
-constexpr uint64_t kMatchStepsMin = 1u << 22, kMatchStepsPerByte = 64;
+constexpr uint64_t kMatchStepsMin = 1u << 18, kMatchStepsPerByte = 64;
 constexpr uint32_t kHeapKibMax = 128u << 10;
 constexpr size_t kPatternBytesMax = 1u << 16;
 

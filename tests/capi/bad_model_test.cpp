@@ -201,6 +201,19 @@ TEST_F(BadModel, WeightsThatAreNoNumbers) {
   }
 }
 
+TEST_F(BadModel, TokensAndEmbeddingsThatDoNotMatch) {
+  for (const int more : {-1, 1}) {
+    const uint64_t rows = static_cast<uint64_t>(kTinyVocabulary + more);
+    expect_refused(
+        [rows](Tensors& tensors) {
+          TinyTensor& embedding = find(tensors, "token_embd.weight");
+          embedding.dimensions[1] = rows;
+          embedding.bytes.resize(rows * embedding.dimensions[0] * sizeof(float));
+        },
+        FSV_ERROR_CORRUPT, {std::to_string(kTinyVocabulary) + " tokens", std::to_string(rows) + " rows"});
+  }
+}
+
 TEST_F(BadModel, BudgetTooSmallSaysTheBytes) {
   const TemporaryFile file(TinyShape{});
   uint64_t weights = 0, all = 0;
