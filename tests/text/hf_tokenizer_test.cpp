@@ -4,6 +4,9 @@
 #include <gtest/gtest.h>
 
 #include <chrono>
+#include <filesystem>
+#include <fstream>
+#include <iterator>
 #include <string>
 #include <vector>
 
@@ -97,6 +100,75 @@ TEST(HfTokenizerErrors, RulesThatGrowWithoutEndAreAStatus) {
   ASSERT_TRUE(tokenizer.ok()) << tokenizer.status().message();
   std::vector<int32_t> ids;
   EXPECT_EQ((*tokenizer)->encode("a", {}, ids).code(), StatusCode::kInvalidArgument);
+}
+
+// The fuzzer's seeds: a file, a NUL, a text.
+TEST(HfTokenizer, SeedsLoadAndTheirTextsBecomeTokens) {
+  size_t count = 0;
+  for (const auto& entry : std::filesystem::directory_iterator(FASTSERVE_TEST_DATA "/../fuzz/seeds/tokenizer")) {
+    SCOPED_TRACE(entry.path().string());
+    std::ifstream file(entry.path(), std::ios::binary);
+    const std::string seed{std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
+    const size_t end = seed.find('\0');
+    ASSERT_NE(end, std::string::npos);
+    auto tokenizer = create_tokenizer_from_json(seed.substr(0, end), {});
+    ASSERT_TRUE(tokenizer.ok()) << tokenizer.status().message();
+    std::vector<int32_t> ids;
+    ASSERT_TRUE((*tokenizer)->encode(seed.substr(end + 1), {.add_bos_eos = true, .parse_special = true}, ids).ok());
+    ++count;
+  }
+  EXPECT_GE(count, 7u);
+}
+
+// The file may be cut anywhere: also inside keys, texts, numbers and escapes.
+TEST(HfTokenizer, EveryCutOfTheFileReadsTheSame) {
+  const std::string json =
+      file_with(R"("decoder":{"type":"Fuse"})",
+                R"({"type":"Unigram","unk_id":0,"vocab":[["u",-1.25e1],["\u00e9\ud83d\ude00\n",-2],["é",-0.5]]})");
+  for (size_t cut = 1; cut < json.size(); ++cut) {
+    HfTokenizerLoader loader({});
+    ASSERT_TRUE(loader.push(json.substr(0, cut)).ok()) << cut;
+    ASSERT_TRUE(loader.push(json.substr(cut)).ok()) << cut;
+    for (bool done = false; !done;) {
+      auto stepped = loader.step();
+      ASSERT_TRUE(stepped.ok()) << cut << ": " << stepped.status().message();
+      done = *stepped;
+    }
+    const std::unique_ptr<Tokenizer> tokenizer = loader.take();
+    std::vector<int32_t> ids;
+    ASSERT_TRUE(tokenizer->encode("é\xF0\x9F\x98\x80\né!", {}, ids).ok());
+    ASSERT_EQ(ids, (std::vector<int32_t>{1, 2, 0})) << cut;
+  }
+  for (size_t size = 0; size < json.size(); ++size) {
+    EXPECT_EQ(refusal(json.substr(0, size)).code(), StatusCode::kCorrupt) << size;
+  }
+}
+
+TEST(HfTokenizer, RangesCoverWhatWasNormalised) {
+  auto tokenizer = create_tokenizer_from_json(
+      file_with(R"("normalizer":{"type":"Sequence","normalizers":[{"type":"NFC"},{"type":"Prepend","prepend":"_"}]})",
+                R"({"type":"BPE","unk_token":"u","vocab":{"u":0,"_":1,"é":2,"x":3},"merges":[]})"),
+      {});
+  ASSERT_TRUE(tokenizer.ok()) << tokenizer.status().message();
+  std::vector<int32_t> ids;
+  std::vector<TextRange> ranges;
+  ASSERT_TRUE((*tokenizer)->encode_ranges("e\xCC\x81x", {}, ids, &ranges).ok());
+  EXPECT_EQ(ids, (std::vector<int32_t>{1, 2, 3}));
+  const size_t expected[][2] = {{0, 0}, {0, 3}, {3, 4}};
+  for (size_t i = 0; i < ranges.size(); ++i) {
+    EXPECT_EQ(ranges[i].start, expected[i][0]) << i;
+    EXPECT_EQ(ranges[i].end, expected[i][1]) << i;
+  }
+}
+
+TEST(HfTokenizer, PaddedIdsStandForNothing) {
+  auto tokenizer = create_tokenizer_from_json(file_with("", kWords), {});
+  ASSERT_TRUE(tokenizer.ok());
+  (*tokenizer)->pad_vocabulary(9);
+  EXPECT_EQ((*tokenizer)->vocabulary_size(), 9);
+  EXPECT_EQ((*tokenizer)->token_bytes(8), "");
+  EXPECT_EQ((*tokenizer)->attributes(8), 0u);
+  EXPECT_EQ(decode(**tokenizer, std::vector<int32_t>{1, 8, 2}, false), "a b");
 }
 
 TEST(HfTokenizer, NoTextBecomesASpecialToken) {
