@@ -210,12 +210,13 @@ bool Engine::heed_attention() {
 }
 
 Engine::Progress Engine::continue_step() {
-  // A step that was left in the middle by a pause goes on only after it.
+  // A step that was left in the middle by a pause goes on only after it; one that is through ends, also in a pause.
   const bool is_resumed = options_.mode == EngineMode::kPumped;
-  if (is_resumed && !heed_attention()) return Progress::kIdle;
+  if (is_resumed && !heed_attention() && has_pieces()) return Progress::kIdle;
   while (has_pieces()) {
     if (!run_piece()) return Progress::kOutOfTime;
-    if (attention_.load(std::memory_order_relaxed) != seen_attention_ && !heed_attention()) return Progress::kIdle;
+    const bool goes_on = attention_.load(std::memory_order_relaxed) == seen_attention_ || heed_attention();
+    if (!goes_on && has_pieces()) return Progress::kIdle;
   }
   end_step();
   return Progress::kWorked;

@@ -215,5 +215,24 @@ TEST_F(Cancel, WhileTheEngineIsPausedInTheMiddleOfAStep) {
   }
 }
 
+// A step whose last request is cancelled while the engine is paused ends all the same, and keeps nothing.
+TEST_F(Cancel, InAPausedStepLeavesNothing) {
+  Host host(file().path());
+  const fsv_request request = host.generate(random_prompt(1, 60), 10);
+  host.step(0);
+  host.step(0);  // between layers
+  EXPECT_EQ(host.info(request).state, FSV_REQUEST_RUNNING);
+  EXPECT_EQ(host.cancel(request), FSV_OK);
+  EXPECT_EQ(fsv_engine_pause(host.engine(), nullptr), FSV_OK);
+  host.step(0);
+  host.poll();
+  EXPECT_EQ(host.reply(request).reason, FSV_FINISH_CANCELLED);
+  host.poll();  // the payloads of the first poll go
+  EXPECT_EQ(fsv_model_release(host.model(), nullptr), FSV_OK);
+  host.forget_models();
+  EXPECT_EQ(host.memory().model_count, 0u);
+  EXPECT_EQ(host.memory().used_bytes, 0u);
+}
+
 }  // namespace
 }  // namespace fastserve::test

@@ -170,15 +170,37 @@ INSTANTIATE_TEST_SUITE_P(All, SessionRandom,
                                          Case{"gemma3", FSV_KV_BF16}, Case{"gemma3", FSV_KV_Q8}),
                          case_name);
 
-// Memory for two texts and a half: sessions that sleep make room, and miss nothing when they wake.
-TEST(SessionMemory, IdleSessionsMakeRoom) {
-  const TemporaryFile file{TinyShape{}};
-  uint64_t token_bytes = 0;
-  {
-    const Host host(file.path());
-    token_bytes = const_cast<Host&>(host).memory().kv_bytes / 8 / 512;
+class SessionMemory : public testing::Test {
+ protected:
+  // Memory for two texts and a half.
+  EditEngine scarce() {
+    Host host(file_.path());
+    return [kv_bytes = host.memory().kv_bytes / 8 * 5 / 2](fsv_engine_config& config) { config.kv_bytes = kv_bytes; };
   }
-  Host host(file.path(), [&](fsv_engine_config& config) { config.kv_bytes = token_bytes * 512 * 5 / 2; });
+  const TemporaryFile file_{TinyShape{}};
+};
+
+// They lose nothing where that would not help: what holds the request up is running.
+TEST_F(SessionMemory, IdleSessionsKeepWhatNobodyCanUse) {
+  Host host(file_.path(), scarce());
+  TestSession session(host);
+  (void)session.turn(random_prompt(40, 90), 10);
+  std::vector<fsv_request> requests;
+  for (uint32_t i = 0; i < 3; ++i) requests.push_back(host.generate(random_prompt(41 + i, 300), 200));
+  for (int i = 0; i < 20; ++i) {
+    host.step(0);
+    host.poll();
+  }
+  EXPECT_EQ(host.info(requests[1]).state, FSV_REQUEST_RUNNING);
+  EXPECT_EQ(host.info(requests[2]).state, FSV_REQUEST_QUEUED);
+  EXPECT_EQ(session.info().cached_token_count, 99u);
+  host.run();
+  EXPECT_EQ(host.reply(requests[2]).ids.size(), 200u);
+}
+
+// Sessions that sleep make room, and miss nothing when they wake.
+TEST_F(SessionMemory, IdleSessionsMakeRoom) {
+  Host host(file_.path(), scarce());
   std::vector<std::unique_ptr<TestSession>> sessions;
   std::vector<std::vector<int32_t>> texts;
   for (uint32_t i = 0; i < 6; ++i) {

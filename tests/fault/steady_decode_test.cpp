@@ -2,7 +2,7 @@
 #include <gtest/gtest.h>
 
 #include "base/heap.h"
-#include "support/host.h"
+#include "support/session.h"
 #include "support/tiny_model.h"
 
 namespace fastserve::test {
@@ -68,6 +68,25 @@ TEST(SteadyDecode, NorDoesAContextThatSlides) {
   EXPECT_EQ(allocations_of(host, 600), 0u);
   EXPECT_GT(host.metrics().prefill_tokens, prefilled + 100);
   EXPECT_EQ(host.metrics().running_requests, 4u);
+}
+
+TEST(SteadyDecode, NorDoSessions) {
+  const TemporaryFile file(TinyShape{});
+  Host host(file.path(), [](fsv_engine_config& config) { config.context_tokens = 2048; });
+  TestSession common(host);
+  (void)common.turn(random_prompt(1, 70), 0);
+  std::vector<std::unique_ptr<TestSession>> forks;
+  for (uint32_t i = 0; i < 8; ++i) {
+    forks.push_back(std::make_unique<TestSession>(common, SIZE_MAX));
+    (void)forks.back()->begin(random_prompt(2 + i, 20), 1500);
+  }
+  while (host.metrics().decode_tokens < 200) {
+    host.step(0);
+    host.poll();
+  }
+  EXPECT_EQ(allocations_of(host, 600), 0u);
+  EXPECT_EQ(host.metrics().running_requests, 8u);
+  EXPECT_EQ(host.metrics().reused_tokens, 8 * 70u);
 }
 
 TEST(SteadyDecode, NorDoesItWithThreads) {
