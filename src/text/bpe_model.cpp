@@ -106,13 +106,6 @@ class BpeModel final : public TokenModel {
   MergeTable merges_;
 };
 
-// Merges name byte-level tokens by their printable form.
-std::string text_of(std::string_view part, bool byte_level) {
-  if (!byte_level) return std::string(part);
-  std::optional<std::string> bytes = byte_level_decode(part);
-  return bytes ? std::move(*bytes) : std::string(part);
-}
-
 }  // namespace
 
 bool split_merge(std::string_view merge, std::string_view& left, std::string_view& right) {
@@ -126,21 +119,31 @@ bool split_merge(std::string_view merge, std::string_view& left, std::string_vie
 BpeBuilder::BpeBuilder(std::shared_ptr<const Vocabulary> vocabulary, size_t merge_count, BpeOptions options)
     : vocabulary_(std::move(vocabulary)), options_(std::move(options)), merges_(merge_count) {}
 
+// Merges name byte-level tokens by their printable form.
+std::string_view BpeBuilder::text_of(std::string_view part, std::string& bytes) const {
+  if (!options_.byte_level) return part;
+  std::optional<std::string> decoded = byte_level_decode(part);
+  if (!decoded) return part;
+  bytes = std::move(*decoded);
+  return bytes;
+}
+
 Status BpeBuilder::add(std::string_view left_part, std::string_view right_part, const TokenIndex& all) {
   const int32_t rank = rank_++;
-  const std::string left = text_of(left_part, options_.byte_level), right = text_of(right_part, options_.byte_level);
+  std::string left_bytes, right_bytes;
+  const std::string_view left = text_of(left_part, left_bytes), right = text_of(right_part, right_bytes);
   std::string_view joined_right = right;
   if (!options_.continuing_prefix.empty() && joined_right.starts_with(options_.continuing_prefix)) {
     joined_right.remove_prefix(options_.continuing_prefix.size());
   }
-  const std::string joined = left + std::string(joined_right);
+  joined_.assign(left).append(joined_right);
   const TokenIndex& index = vocabulary_->index;
-  const int32_t left_id = index.find(left), right_id = index.find(right), id = index.find(joined);
+  const int32_t left_id = index.find(left), right_id = index.find(right), id = index.find(joined_);
   if (left_id >= 0 && right_id >= 0 && id >= 0) {
     merges_.insert(left_id, right_id, {rank, id});
     return {};
   }
-  if (all.find(left) >= 0 && all.find(right) >= 0 && all.find(joined) >= 0) return {};
+  if (all.find(left) >= 0 && all.find(right) >= 0 && all.find(joined_) >= 0) return {};
   return Status(StatusCode::kCorrupt, format("tokenizer: merge ", rank, " ('", left_part, " ", right_part,
                                              "') needs a token that the vocabulary lacks"));
 }

@@ -34,10 +34,14 @@ class BpeBuilder {
   std::unique_ptr<TokenModel> finish();
 
  private:
+  // What `part` of a merge stands for; `bytes` may come to hold it.
+  std::string_view text_of(std::string_view part, std::string& bytes) const;
+
   std::shared_ptr<const Vocabulary> vocabulary_;
   BpeOptions options_;
   MergeTable merges_;
   int32_t rank_ = 0;
+  std::string joined_;  // reused from merge to merge
 };
 
 // Cuts "left right" at its space; false when it is not two parts.

@@ -16,25 +16,36 @@ class TokenIndex {
   explicit TokenIndex(const StringTable* texts) : texts_(texts) {
     size_t capacity = 16;
     while (capacity < texts->size() * 3 / 2) capacity *= 2;
-    slots_.assign(capacity, -1);
+    slots_.assign(capacity, Slot{});
   }
   // The first id inserted under a text keeps it.
   void insert(int32_t id) {
-    int32_t& slot = slots_[slot_of((*texts_)[static_cast<size_t>(id)])];
-    if (slot < 0) slot = id;
+    const std::string_view text = (*texts_)[static_cast<size_t>(id)];
+    const size_t hash = std::hash<std::string_view>()(text);
+    Slot& slot = slots_[slot_of(text, hash)];
+    if (slot.id < 0) slot = {id, tag_of(hash)};
   }
   // -1 if there is none.
-  int32_t find(std::string_view text) const { return slots_[slot_of(text)]; }
+  int32_t find(std::string_view text) const { return slots_[slot_of(text, std::hash<std::string_view>()(text))].id; }
 
  private:
-  size_t slot_of(std::string_view text) const {
-    size_t at = std::hash<std::string_view>()(text) & (slots_.size() - 1);
-    while (slots_[at] >= 0 && (*texts_)[static_cast<size_t>(slots_[at])] != text) at = (at + 1) & (slots_.size() - 1);
+  // Other bits of the hash than those that choose the slot tell most texts apart without a look at them.
+  struct Slot {
+    int32_t id = -1;
+    uint32_t tag = 0;
+  };
+  static uint32_t tag_of(size_t hash) { return static_cast<uint32_t>(uint64_t{hash} >> 32); }
+  bool holds(const Slot& slot, std::string_view text, size_t hash) const {
+    return slot.tag == tag_of(hash) && (*texts_)[static_cast<size_t>(slot.id)] == text;
+  }
+  size_t slot_of(std::string_view text, size_t hash) const {
+    size_t at = hash & (slots_.size() - 1);
+    while (slots_[at].id >= 0 && !holds(slots_[at], text, hash)) at = (at + 1) & (slots_.size() - 1);
     return at;
   }
 
   const StringTable* texts_;
-  std::vector<int32_t> slots_;
+  std::vector<Slot> slots_;
 };
 
 }  // namespace fastserve
