@@ -213,6 +213,9 @@ class Smollm2TokenizerJsonModel : public testing::Test {
   void SetUp() override {
     auto source = open_model_source(format(FASTSERVE_MODEL_DIR, "/smollm2-135m-instruct-q4_1.gguf"));
     if (!source.ok()) GTEST_SKIP() << "no SmolLM2 (run ./dev models)";
+    auto loaded = load_tokenizer(**source);
+    ASSERT_TRUE(loaded.ok()) << loaded.status().message();
+    from_gguf_ = loaded.take();
     const MetaValue* tokens = (*source)->find("tokenizer.ggml.tokens");
     const MetaValue* types = (*source)->find("tokenizer.ggml.token_type");
     JsonWriter json;
@@ -237,7 +240,25 @@ class Smollm2TokenizerJsonModel : public testing::Test {
     text_ = pipeline + text_.substr(1);
   }
   std::string text_;
+  std::unique_ptr<Tokenizer> from_gguf_;
 };
+
+TEST_F(Smollm2TokenizerJsonModel, RangesAreThoseOfTheGgufFile) {
+  auto tokenizer = create_tokenizer_from_json(text_, {});
+  ASSERT_TRUE(tokenizer.ok()) << tokenizer.status().message();
+  for (const std::string& line : corpus()) {
+    std::vector<int32_t> ids, gguf_ids;
+    std::vector<TextRange> ranges, gguf_ranges;
+    ASSERT_TRUE((*tokenizer)->encode_ranges(line, {.parse_special = true}, ids, &ranges).ok());
+    ASSERT_TRUE(from_gguf_->encode_ranges(line, {.parse_special = true}, gguf_ids, &gguf_ranges).ok());
+    ASSERT_EQ(ids, gguf_ids) << line;
+    ASSERT_EQ(ranges.size(), gguf_ranges.size()) << line;
+    for (size_t i = 0; i < ranges.size(); ++i) {
+      ASSERT_EQ(ranges[i].start, gguf_ranges[i].start) << line;
+      ASSERT_EQ(ranges[i].end, gguf_ranges[i].end) << line;
+    }
+  }
+}
 
 TEST_F(Smollm2TokenizerJsonModel, IdsOverCorpusInBoundedSteps) {
   HfTokenizerLoader loader({.eos_token = "<|im_end|>"});
