@@ -614,12 +614,34 @@ typedef struct fsv_sampling {
 } fsv_sampling;
 
 FSV_API void fsv_sampling_init(fsv_sampling* sampling);
+/* How the model's makers want it sampled: fsv_sampling_init's values, changed by what a GGUF file says in its
+ * general.sampling.* keys, or a folder in its generation_config.json (there with the order of stages that transformers
+ * has: the temperature before the cuts; "do_sample": false is temperature 0). Values that are out of range or not known
+ * are passed over. A request without settings of its own uses this; to change some, change this copy and pass it.
+ * `stages` may point into the model: valid until that is released. struct_size must be set, as by fsv_sampling_init. */
+FSV_API fsv_status fsv_model_default_sampling(fsv_model* model, fsv_sampling* sampling, fsv_error* error);
 
 /* What a prompt is to a session's text. */
 enum {
   FSV_SESSION_APPEND = 0, /* it follows; FSV_TOKENIZE_ADD_BOS counts for an empty session only; no prompt: go on */
   FSV_SESSION_REPLACE = 1 /* it is the whole text; the longest prefix that both share is not computed again */
 };
+
+/* OFF: until no beam that runs, were it to end now, could beat the worst of the ended texts. ON: as soon as there are
+ * beam_count ended texts. NEVER: until no beam could, whatever its length. */
+enum { FSV_EARLY_STOPPING_OFF = 0, FSV_EARLY_STOPPING_ON = 1, FSV_EARLY_STOPPING_NEVER = 2 };
+
+/* Search for the likeliest text instead of drawing one, as transformers' generate() does it: `beam_count` texts run at
+ * once and share keys and values; a text that ends is scored by the sum of its tokens' log-probabilities divided by
+ * length^length_penalty (generated tokens, the ending one included). */
+typedef struct fsv_beam_search {
+  uint32_t struct_size;
+  uint32_t beam_count;     /* default 4; 1 to FSV_CHOICES_MAX and the engine's max_sequences */
+  float length_penalty;    /* default 1; above 0 favours longer texts, below 0 shorter ones */
+  uint32_t early_stopping; /* FSV_EARLY_STOPPING_* */
+} fsv_beam_search;
+
+FSV_API void fsv_beam_search_init(fsv_beam_search* beam_search);
 
 /* FINISH: the request ends with FSV_FINISH_LENGTH.
  * SLIDE: of the tokens after the first `context_keep_tokens` the oldest `context_drop_tokens` are forgotten, and the
@@ -649,7 +671,7 @@ typedef struct fsv_generate_config {
   size_t stop_string_count;       /* at most 16 of at most 256 bytes */
   const int32_t* stop_token_ids;
   size_t stop_token_count;      /* at most 64 */
-  const fsv_sampling* sampling; /* NULL: what fsv_sampling_init gives */
+  const fsv_sampling* sampling; /* taken as a whole; NULL: fsv_model_default_sampling */
   uint64_t user_data;           /* comes back in every event */
   fsv_session* session;         /* of the same engine and model; NULL: none */
   uint32_t session_mode;        /* FSV_SESSION_* */
@@ -658,6 +680,7 @@ typedef struct fsv_generate_config {
   uint32_t context_keep_tokens; /* SLIDE: first tokens that stay; default FSV_CONTEXT_KEEP_AUTO */
   uint32_t context_drop_tokens; /* SLIDE: tokens after them that go each time; 0 (default): half of the others */
   uint32_t reserved;
+  const fsv_beam_search* beam_search; /* NULL: none */
 } fsv_generate_config;
 
 #define FSV_CHOICES_MAX 64
@@ -672,7 +695,11 @@ FSV_API void fsv_generate_config_init(fsv_generate_config* config);
  * its own with sampling.stream + i, whatever runs beside it. Every event names its choice. When an answer ends, a
  * CHOICE_FINISHED event has its reason and counts; FINISHED follows the last of them (LENGTH if one ended so, else
  * STOP; generated_token_count is the sum). A cancel and an error end all answers of the request. The n sequences
- * are admitted together and count against max_sequences. */
+ * are admitted together and count against max_sequences.
+ *
+ * With beam_search the choice_count best texts come at the end, best first, each with its score; a cancel brings none.
+ * Of `sampling` what looks at the text counts (bias, penalties, DRY), applied to log-probabilities; reported
+ * log-probabilities are those of the search. Not with stop_strings, logprob_count, SLIDE or a session. */
 FSV_API fsv_status fsv_submit_generate(fsv_engine* engine, fsv_model* model, const fsv_generate_config* config,
                                        fsv_request* request, fsv_error* error);
 
@@ -782,6 +809,7 @@ typedef struct fsv_event {
   uint32_t choice;                  /* of TOKENS and CHOICE_FINISHED: which of choice_count answers */
   uint32_t reserved;
   double cumulative_logprob; /* of an answer that has ended: sum of its tokens' log-probabilities, if reported */
+  double score;              /* of a text that a beam search found */
 } fsv_event;
 
 /* Takes pending events, oldest first for each request, round-robin among requests. `event_size` is the caller's

@@ -62,13 +62,6 @@ std::vector<ChatSpan> render_opening(const ChatTemplate& chat_template, ChatInpu
   return rendered.ok() ? rendered.take() : std::vector<ChatSpan>();
 }
 
-ChatTemplateOptions template_options(const Tokenizer& tokenizer) {
-  ChatTemplateOptions options;
-  if (tokenizer.bos_id() >= 0) options.bos_token = tokenizer.token_bytes(tokenizer.bos_id());
-  if (tokenizer.eos_id() >= 0) options.eos_token = tokenizer.token_bytes(tokenizer.eos_id());
-  return options;
-}
-
 Status check_flags(uint32_t flags) {
   const bool is_known = (flags & ~static_cast<uint32_t>(FSV_CHAT_ADD_GENERATION_PROMPT)) == 0;
   return is_known ? Status() : invalid("unknown bits in flags");

@@ -57,6 +57,7 @@ void deliver(void* context, size_t index, const EngineEvent& source) {
   event.total_us = source.total_us;
   event.choice = source.choice;
   event.cumulative_logprob = source.cumulative_logprob;
+  event.score = source.score;
   const auto& target = *static_cast<Target*>(context);
   std::memcpy(target.events + index * target.event_size, &event, std::min(target.event_size, sizeof(event)));
 }

@@ -1,6 +1,8 @@
 // Prompts, limits and stop rules of a generation.
 #include "api/generate_arguments.h"
 
+#include <cmath>
+
 #include "api/handles.h"
 #include "api/sampling_arguments.h"
 #include "api/shim.h"
@@ -31,6 +33,30 @@ Status copy_stops(const fsv_generate_config& config, RequestParameters& paramete
   }
   if (config.stop_token_ids == nullptr && config.stop_token_count > 0) return invalid("config.stop_token_ids is NULL");
   parameters.stop_token_ids.assign(config.stop_token_ids, config.stop_token_ids + config.stop_token_count);
+  return {};
+}
+
+Status copy_beam_search(const fsv_generate_config& config, RequestParameters& parameters) {
+  if (config.beam_search == nullptr) return {};
+  FSV_ASSIGN(const fsv_beam_search given, config_argument(config.beam_search, fsv_beam_search_init, "beam_search"));
+  if (given.beam_count == 0 || given.beam_count > FSV_CHOICES_MAX) {
+    return invalid(format("beam_search.beam_count is ", given.beam_count, ", 1 to ", FSV_CHOICES_MAX, " are possible"));
+  }
+  if (given.beam_count < config.choice_count) {
+    return invalid(
+        format("beam_search.beam_count is ", given.beam_count, ", config.choice_count is ", config.choice_count));
+  }
+  if (!(std::abs(given.length_penalty) <= 100)) {
+    return invalid(format("beam_search.length_penalty is ", given.length_penalty, ", -100 to 100 are possible"));
+  }
+  if (given.early_stopping > FSV_EARLY_STOPPING_NEVER) {
+    return invalid(format("beam_search.early_stopping is ", given.early_stopping));
+  }
+  if (config.stop_string_count > 0) return invalid("a beam search knows no stop_strings");
+  if (config.logprob_count > 0) return invalid("a beam search reports no alternatives: logprob_count must be 0");
+  if (config.context_full != FSV_CONTEXT_FINISH) return invalid("a beam search cannot slide its context");
+  if (config.session != nullptr) return invalid("a beam search cannot use a session");
+  parameters.beams = {given.beam_count, given.length_penalty, static_cast<EarlyStopping>(given.early_stopping)};
   return {};
 }
 
@@ -118,6 +144,7 @@ Result<RequestParameters> generate_parameters(const LoadedModel& model, const fs
   parameters.priority = config.priority;
   FSV_ASSIGN(parameters.sampling, sampling_parameters(model, config.sampling));
   FSV_TRY(copy_stops(config, parameters));
+  FSV_TRY(copy_beam_search(config, parameters));
   return parameters;
 }
 
@@ -130,6 +157,13 @@ void settle_context_keep(const LoadedModel& model, std::span<const int32_t> open
 }
 
 }  // namespace fastserve::api
+
+extern "C" void fsv_beam_search_init(fsv_beam_search* beam_search) {
+  fastserve::api::init_struct(beam_search);
+  if (beam_search == nullptr) return;
+  beam_search->beam_count = 4;
+  beam_search->length_penalty = 1;
+}
 
 extern "C" void fsv_generate_config_init(fsv_generate_config* config) {
   fastserve::api::init_struct(config);

@@ -1,6 +1,7 @@
 // The C struct of sampling settings, checked and copied.
 #include "api/sampling_arguments.h"
 
+#include "api/handles.h"
 #include "api/shim.h"
 
 namespace fastserve::api {
@@ -16,6 +17,8 @@ static_assert(static_cast<uint32_t>(SamplerStage::kTopP) == FSV_STAGE_TOP_P);
 static_assert(static_cast<uint32_t>(SamplerStage::kMinP) == FSV_STAGE_MIN_P);
 static_assert(static_cast<uint32_t>(SamplerStage::kXtc) == FSV_STAGE_XTC);
 static_assert(static_cast<uint32_t>(SamplerStage::kTemperature) == FSV_STAGE_TEMPERATURE);
+
+static_assert(sizeof(SamplerStage) == sizeof(uint32_t));
 
 Status copy_stages(const fsv_sampling& given, SamplerOrder& order) {
   if (given.stages == nullptr) return given.stage_count == 0 ? Status() : invalid("sampling.stages is NULL");
@@ -70,7 +73,9 @@ Status copy_biases(const fsv_sampling& given, SamplingParameters& parameters) {
   return {};
 }
 
-void copy_numbers(const fsv_sampling& given, SamplingParameters& parameters) {
+// What both structs call by the same name, in either direction.
+template <typename From, typename To>
+void copy_numbers(const From& given, To& parameters) {
   parameters.top_k = given.top_k;
   parameters.temperature = given.temperature;
   parameters.top_p = given.top_p;
@@ -99,7 +104,7 @@ void copy_numbers(const fsv_sampling& given, SamplingParameters& parameters) {
 }  // namespace
 
 Result<SamplingParameters> sampling_parameters(const LoadedModel& model, const fsv_sampling* given) {
-  if (given == nullptr) return SamplingParameters();
+  if (given == nullptr) return model.default_sampling;
   FSV_ASSIGN(const fsv_sampling checked, config_argument(given, fsv_sampling_init, "sampling"));
   SamplingParameters parameters;
   copy_numbers(checked, parameters);
@@ -112,20 +117,29 @@ Result<SamplingParameters> sampling_parameters(const LoadedModel& model, const f
 
 }  // namespace fastserve::api
 
-extern "C" void fsv_sampling_init(fsv_sampling* sampling) {
-  fastserve::api::init_struct(sampling);
-  if (sampling == nullptr) return;
-  const fastserve::SamplingParameters defaults;
-  sampling->temperature = defaults.temperature;
-  sampling->top_p = defaults.top_p;
-  sampling->typical_p = defaults.typical_p;
-  sampling->xtc_threshold = defaults.xtc_threshold;
-  sampling->dynamic_temperature_exponent = defaults.dynamic_temperature_exponent;
-  sampling->penalty_window = defaults.penalty_window;
-  sampling->repetition_penalty = defaults.repetition_penalty;
-  sampling->dry_base = defaults.dry_base;
-  sampling->dry_allowed_length = defaults.dry_allowed_length;
-  sampling->dry_window = defaults.dry_window;
-  sampling->mirostat_tau = defaults.mirostat_tau;
-  sampling->mirostat_eta = defaults.mirostat_eta;
+extern "C" {
+
+using namespace fastserve;       // NOLINT(google-build-using-namespace)
+using namespace fastserve::api;  // NOLINT(google-build-using-namespace)
+
+void fsv_sampling_init(fsv_sampling* sampling) {
+  init_struct(sampling);
+  if (sampling != nullptr) copy_numbers(SamplingParameters(), *sampling);
 }
+
+fsv_status fsv_model_default_sampling(fsv_model* model, fsv_sampling* sampling, fsv_error* error) {
+  return shim(error, [&]() -> Status {
+    FSV_ASSIGN(const std::shared_ptr<LoadedModel> target, find_model(model));
+    fsv_sampling filled;
+    fsv_sampling_init(&filled);
+    const SamplingParameters& defaults = target->default_sampling;
+    copy_numbers(defaults, filled);
+    if (!(defaults.order == kDefaultSamplerOrder)) {
+      filled.stages = reinterpret_cast<const uint32_t*>(defaults.order.stages.data());
+      filled.stage_count = defaults.order.count;
+    }
+    return fill_info(sampling, filled, "sampling");
+  });
+}
+
+}  // extern "C"

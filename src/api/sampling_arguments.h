@@ -6,7 +6,7 @@
 
 namespace fastserve::api {
 
-// Breaker strings become the ids of the model's tokens that hold them. NULL: all defaults.
+// Breaker strings become the ids of the model's tokens that hold them. NULL: the model's defaults.
 Result<SamplingParameters> sampling_parameters(const LoadedModel& model, const fsv_sampling* given);
 
 }  // namespace fastserve::api

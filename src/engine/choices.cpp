@@ -26,6 +26,7 @@ bool admit_sequences(Request& request, int32_t step_rows_max) {
 }
 
 void share_prompt(Request& request) {
+  if (request.beams != nullptr) return;  // forked when the search takes its first step
   Sequence& first = request.first();
   for (Sequence& sequence : request.sequences) {
     if (!sequence.waits_for_prompt) continue;

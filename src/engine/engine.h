@@ -41,7 +41,7 @@ struct EngineEvent {
   const OutputBuffer* output = nullptr;
   uint32_t top_logprob_count = 0;
   uint32_t choice = 0;
-  double cumulative_logprob = 0;
+  double cumulative_logprob = 0, score = 0;
   const Status* status = nullptr;  // null: ok
   FinishReason finish_reason = FinishReason::kNone;
   uint32_t prompt_count = 0, generated_count = 0, cached_count = 0;
@@ -172,6 +172,8 @@ class Engine : private Admission {
   Status end_sequence(Sequence& sequence, FinishReason reason);
   // One sequence ends, and with the last one its request. mutex_ held.
   void finish_sequence(Sequence& sequence, FinishReason reason);
+  // A beam's row: the search goes on, or ends with its request. mutex_ held.
+  Status advance_search(Sequence& sequence, std::span<const TokenLogprob> candidates);
   // Ends a request with all its sequences: frees their blocks, flushes their text, makes FINISHED pending. mutex_ held.
   void finish_request(Request& request, FinishReason reason, Status status);
   void mark_ready(Request& request);

@@ -141,7 +141,10 @@ bool Engine::deliver_request(Request& request, size_t capacity, size_t& count, D
   if (!request.is_finished()) return false;
   if (count == capacity) return true;
   event.type = EventType::kFinished;
-  if (request.sequences.size() == 1) event.cumulative_logprob = request.first().cumulative_logprob;
+  if (request.parameters.choice_count == 1) {
+    event.cumulative_logprob = request.first().cumulative_logprob;
+    event.score = request.first().score;
+  }
   event.finish_reason = request.finish_reason;
   if (!request.finish_status.ok()) event.status = &request.finish_status;
   event.total_us = elapsed_us(request.submitted_ns, request.finished_ns);
@@ -162,13 +165,15 @@ bool Engine::deliver_sequence(Sequence& sequence, EngineEvent event, size_t capa
     event.top_logprob_count = request.parameters.logprob_count;
     deliver(context, count++, event);
   }
-  if (request.sequences.size() == 1 || !sequence.is_finished() || sequence.finish_delivered) return true;
+  const uint32_t choices = request.parameters.choice_count;
+  if (choices == 1 || sequence.choice >= choices || !sequence.is_finished() || sequence.finish_delivered) return true;
   if (count == capacity) return false;
   event.type = EventType::kChoiceFinished;
   event.output = nullptr;
   event.generated_count = static_cast<uint32_t>(sequence.generated);
   event.finish_reason = sequence.finish_reason;
   event.cumulative_logprob = sequence.cumulative_logprob;
+  event.score = sequence.score;
   deliver(context, count++, event);
   sequence.finish_delivered = true;
   return true;

@@ -2,6 +2,9 @@
 #include <algorithm>
 #include <cmath>
 
+#include "base/format.h"
+#include "engine/beams.h"
+#include "engine/choices.h"
 #include "engine/engine.h"
 #include "engine/generation.h"
 
@@ -11,6 +14,14 @@ namespace {
 std::span<const float> logits_row(const LoadedModel& model, size_t chunk_row) {
   const Rows logits = model.workspace.logits(model.workspace.logit_row_capacity());
   return {logits.row(static_cast<int64_t>(chunk_row)), static_cast<size_t>(logits.cols)};
+}
+
+// Weights with NaN or infinities in them, or sums that overflow.
+Status not_finite(const LogitRow& row, std::string_view what) {
+  const LoadedModel& model = *row.sequence->request->model;
+  return Status(StatusCode::kCorrupt,
+                format("the logits of \"", model.facts.name, "\" after ", row.position + 1, " tokens are not finite (",
+                       what, "): damaged weights, or values too large"));
 }
 
 template <typename T>
@@ -58,6 +69,8 @@ void Engine::process_logits(size_t begin, size_t end) {
       if (request.parameters.kind == RequestKind::kScore) {
         append_score(sequence, rows[i].position, drawn.result,
                      request.parameters.full_logits ? logits_row(*request.model, i) : std::span<const float>());
+      } else if (request.beams != nullptr) {
+        return advance_search(sequence, drawn.top);
       } else {
         reason = accept_token(sequence, drawn.result, drawn.top);
         if (request.first_token_ns == 0) request.first_token_ns = clock_.now_ns();
@@ -74,6 +87,17 @@ void Engine::process_logits(size_t begin, size_t end) {
   }
 }
 
+Status Engine::advance_search(Sequence& sequence, std::span<const TokenLogprob> candidates) {
+  Request& request = *sequence.request;
+  const bool goes_on = advance_beams(sequence, candidates);
+  if (request.first_token_ns == 0) request.first_token_ns = clock_.now_ns();
+  if (goes_on) return {};
+  settle_beams(request);
+  for (Sequence& beam : request.sequences) FSV_TRY(end_sequence(beam, beam_finish_reason(beam)));
+  finish_request(request, finish_reason_of(request), {});
+  return {};
+}
+
 // Draws or scores rows [begin, end) of a chunk, shared among threads; results in drawn_.
 void Engine::sample_rows(std::span<const LogitRow> rows, size_t begin, size_t end) {
   const LoadedModel& model = *batch_.model();
@@ -87,16 +111,21 @@ void Engine::sample_rows(std::span<const LogitRow> rows, size_t begin, size_t en
     if (parameters.kind == RequestKind::kScore) {
       const int32_t next = sequence.tokens[static_cast<size_t>(rows[i].position) + 1];
       drawn.result = {next, log_probability(logits, next)};
-      if (std::isnan(drawn.result.logprob)) {
-        drawn.status = Status::from_literal(StatusCode::kInternal, "the model computed logits that are not numbers");
-      }
+      if (std::isnan(drawn.result.logprob)) drawn.status = not_finite(rows[i], "a log-probability is NaN");
+      return;
+    }
+    if (sequence.request->beams != nullptr) {
+      drawn.status = sequence.sampler.top_scores(logits, banned_tokens(sequence),
+                                                 sequence.request->beams->search.keep_count(), scratch, drawn.top);
+      if (drawn.status.code() == StatusCode::kCorrupt) drawn.status = not_finite(rows[i], drawn.status.message());
       return;
     }
     Result<SampleResult> result =
         sequence.sampler.sample(logits, banned_tokens(sequence), static_cast<uint64_t>(sequence.generated),
                                 parameters.report_logprobs, scratch);
     if (!result.ok()) {
-      drawn.status = result.status();
+      const bool is_corrupt = result.status().code() == StatusCode::kCorrupt;
+      drawn.status = is_corrupt ? not_finite(rows[i], result.status().message()) : result.status();
       return;
     }
     drawn.result = *result;

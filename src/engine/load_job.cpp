@@ -2,6 +2,7 @@
 #include "engine/load_job.h"
 
 #include <algorithm>
+#include <cmath>
 
 #include "base/format.h"
 #include "base/heap.h"
@@ -129,8 +130,16 @@ Status LoadJob::load_vector(const Chunk& chunk) {
   const TensorInfo& tensor = *chunk.tensor;
   std::vector<uint8_t> raw(tensor.size_bytes);
   FSV_TRY(source_->read_tensor(tensor, 0, raw.data(), raw.size()));
-  dequantize_row(static_cast<DType>(tensor.type), raw.data(), const_cast<float*>(chunk.spec->weight->vector),
-                 tensor.element_count());
+  auto* vector = const_cast<float*>(chunk.spec->weight->vector);
+  dequantize_row(static_cast<DType>(tensor.type), raw.data(), vector, tensor.element_count());
+  // Matrices are too large to look through: what is wrong there shows in the logits.
+  const float* end = vector + tensor.element_count();
+  const float* found =
+      std::find_if_not(vector, vector + tensor.element_count(), [](float x) { return std::isfinite(x); });
+  if (found != end) {
+    return Status(StatusCode::kCorrupt, format("tensor ", tensor.name, " holds ", *found, " at index ", found - vector,
+                                               ", expected finite numbers"));
+  }
   bytes_done_.fetch_add(raw.size(), std::memory_order_relaxed);
   return {};
 }

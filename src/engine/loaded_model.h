@@ -10,6 +10,7 @@
 #include "engine/grant_pacer.h"
 #include "memory/budget.h"
 #include "models/model_def.h"
+#include "sampling/sampling_parameters.h"
 #include "state/kv_cache.h"
 #include "tensor/dtype.h"
 #include "text/chat_template.h"
@@ -46,6 +47,7 @@ struct LoadedModel {
   Buffer weights;
   std::unique_ptr<Tokenizer> tokenizer;
   std::unique_ptr<ChatTemplate> chat_template;
+  SamplingParameters default_sampling;
   MemoryCharge heap;         // of tokeniser and template
   uint64_t served_turn = 0;  // when the engine last looked at its requests; models with work take turns
   // Used by the engine thread alone once the load has ended.

@@ -5,6 +5,7 @@
 
 #include "base/format.h"
 #include "base/heap.h"
+#include "engine/default_sampling.h"
 #include "engine/model_facts.h"
 #include "engine/tokenizer_loading.h"
 #include "formats/quantizing_source.h"
@@ -97,10 +98,8 @@ Status load_model_text(const ModelSource& source, LoadedModel& model) {
   FSV_ASSIGN(const std::string text, load_chat_template_source(source));
   const Tokenizer& tokenizer = *model.tokenizer;
   describe_tokenizer(tokenizer, model.facts);
-  ChatTemplateOptions options;
-  if (tokenizer.bos_id() >= 0) options.bos_token = tokenizer.token_bytes(tokenizer.bos_id());
-  if (tokenizer.eos_id() >= 0) options.eos_token = tokenizer.token_bytes(tokenizer.eos_id());
-  auto created = create_chat_template(text, options);
+  model.default_sampling = read_default_sampling(source);
+  auto created = create_chat_template(text, template_options(tokenizer));
   // A template that does not parse refuses to render; the model runs without it.
   model.chat_template = created.ok() ? created.take() : broken_chat_template(created.status());
   return {};

@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "engine/beam_search.h"
 #include "engine/loaded_model.h"
 #include "engine/sequence.h"
 #include "engine/session.h"
@@ -21,7 +22,8 @@ enum class RequestState : uint32_t { kQueued = 0, kRunning = 1, kPaused = 2, kFi
 struct RequestParameters {
   RequestKind kind = RequestKind::kGenerate;
   std::vector<int32_t> prompt;
-  uint32_t choice_count = 1;
+  uint32_t choice_count = 1;  // of a beam search: how many of its texts are wanted
+  BeamParameters beams;
   uint32_t max_tokens = 0;
   uint32_t min_tokens = 0;
   bool ignore_eos = false;
@@ -39,6 +41,15 @@ struct RequestParameters {
   std::shared_ptr<SessionTurn> turn;  // null: without a session
 };
 
+// A beam search under way; engine thread only.
+struct Beams {
+  explicit Beams(BeamSearch begun) : search(std::move(begun)) {}
+  BeamSearch search;
+  uint32_t length = 0;                      // tokens that each beam has
+  std::vector<uint32_t> slots, next_slots;  // the sequence of each running beam, by rank
+  std::vector<BeamView> views;
+};
+
 struct Request {
   uint64_t id = 0;
   std::shared_ptr<LoadedModel> model;
@@ -49,6 +60,7 @@ struct Request {
   std::vector<Sequence> sequences;  // never resized once submitted; the first one computes the prompt
 
   // Engine thread only.
+  std::unique_ptr<Beams> beams;  // null: no beam search
   bool admitted = false;
   int64_t first_row_ns = 0, first_token_ns = 0;
 
@@ -65,6 +77,8 @@ struct Request {
 
   Sequence& first() { return sequences.front(); }
   const Sequence& first() const { return sequences.front(); }
+  // Sequences that are computed at once.
+  uint32_t sequence_count() const { return std::max(parameters.choice_count, parameters.beams.beam_count); }
   bool is_finished() const { return state == RequestState::kFinished; }
   // Tokens drawn, in all sequences together.
   uint32_t generated_count() const {

@@ -43,14 +43,17 @@ struct Sequence {
   int32_t computed = 0;         // tokens whose keys and values are in the cache
   StreamDecoder decoder;
   Sampler sampler;
-  std::string held_text;          // may yet turn out to be a stop string
-  bool waits_for_prompt = false;  // which another sequence computes
+  std::string held_text;                 // may yet turn out to be a stop string
+  bool waits_for_prompt = false;         // which another sequence computes; of a beam: until a fork gives it a text
+  std::vector<TokenLogprob> candidates;  // of a beam: how it may go on; empty until it is computed
+  std::vector<float> beam_logprobs;      // of a beam: of its generated tokens
 
   // Guarded by the engine's mutex.
   OutputBuffer pending;
   OutputBuffer delivered;
   int32_t generated = 0;                             // tokens drawn; the engine thread reads it without the lock
   double cumulative_logprob = 0;                     // of what was drawn, where log-probabilities are reported
+  double score = 0;                                  // of a finished beam
   FinishReason finish_reason = FinishReason::kNone;  // kNone: still running
   bool finish_delivered = false;
 

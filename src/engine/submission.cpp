@@ -2,6 +2,7 @@
 #include "engine/submission.h"
 
 #include "base/format.h"
+#include "engine/beams.h"
 #include "engine/choices.h"
 #include "engine/context_slide.h"
 
@@ -26,7 +27,7 @@ Status check_prompt(const Request& request) {
 }
 
 Status check_room(const Request& request, const EngineOptions& options) {
-  const uint32_t choices = request.parameters.choice_count;
+  const uint32_t choices = request.sequence_count();
   if (choices > options.max_sequences) {
     return Status(StatusCode::kInvalidArgument,
                   format("the request wants ", choices, " sequences at once, the engine runs ", options.max_sequences));
@@ -67,9 +68,9 @@ void reserve_sequence(Sequence& sequence, const EngineOptions& options) {
 }
 
 Status create_sequences(Request& request, const EngineOptions& options) {
-  request.sequences = std::vector<Sequence>(request.parameters.choice_count);
+  request.sequences = std::vector<Sequence>(request.sequence_count());
   SamplingParameters sampling = request.parameters.sampling;
-  for (uint32_t choice = 0; choice < request.parameters.choice_count; ++choice) {
+  for (uint32_t choice = 0; choice < request.sequence_count(); ++choice) {
     Sequence& sequence = request.sequences[choice];
     sequence.request = &request;
     sequence.choice = choice;
@@ -92,7 +93,9 @@ Status prepare_request(Request& request, const EngineOptions& options) {
   FSV_TRY(check_context_slide(request));
   FSV_TRY(check_room(request, options));
   FSV_TRY(check_sampling(request.parameters.sampling, request.model->def->shape().vocabulary_size));
-  return create_sequences(request, options);
+  FSV_TRY(create_sequences(request, options));
+  if (request.parameters.beams.beam_count > 0) begin_beams(request);
+  return {};
 }
 
 }  // namespace fastserve

@@ -38,10 +38,10 @@ float scan_block(const float* block, uint32_t& valid) {
 
 Status report_invalid(std::span<const float> row) {
   for (size_t i = 0; i < row.size(); ++i) {
-    if (std::isnan(row[i])) return Status(StatusCode::kInternal, format("the logit of token ", i, " is NaN"));
-    if (row[i] == kInfinity) return Status(StatusCode::kInternal, format("the logit of token ", i, " is infinite"));
+    if (std::isnan(row[i])) return Status(StatusCode::kCorrupt, format("the logit of token ", i, " is NaN"));
+    if (row[i] == kInfinity) return Status(StatusCode::kCorrupt, format("the logit of token ", i, " is infinite"));
   }
-  return Status::from_literal(StatusCode::kInternal, "the logits are not finite");
+  return Status::from_literal(StatusCode::kCorrupt, "the logits are not finite");
 }
 
 // Inlined into the fixed-size loop of sum_block, which then vectorises.

@@ -26,7 +26,7 @@ inline bool more_likely(const Candidate& a, const Candidate& b) {
 // e^x for x <= 0 by range reduction and a polynomial; relative error < 2e-7, 0 below -87. Same bits everywhere.
 float exp_nonpositive(float x);
 
-// Fills block_max (logit_block_count(row) values). NaN and +inf: kInternal, named with the token id.
+// Fills block_max (logit_block_count(row) values). NaN and +inf: kCorrupt, named with the token id.
 Status scan_blocks(std::span<const float> row, std::span<float> block_max);
 
 // The most likely candidate of a scanned row; logit -inf if nothing can be drawn.

@@ -40,6 +40,25 @@ bool is_greedy(const Parameters& parameters) {
          order.back() == SamplerStage::kTemperature && parameters.typical_p >= 1 && parameters.xtc_probability <= 0;
 }
 
+bool looks_at_text(SamplerStage stage) {
+  return stage == SamplerStage::kLogitBias || stage == SamplerStage::kPenalties || stage == SamplerStage::kDry;
+}
+
+// scratch.row = log softmax(logits).
+Status log_softmax(std::span<const float> logits, SamplerScratch& scratch) {
+  if (logits.empty()) return Status::from_literal(StatusCode::kInternal, "scores of an empty row of logits");
+  return guarded([&]() -> Status {
+    scratch.block_max.resize(logit_block_count(logits.size()));
+    FSV_TRY(scan_blocks(logits, scratch.block_max));
+    const float max = find_most_likely(logits, scratch.block_max).logit;
+    const double log_total = static_cast<double>(max) + std::log(sum_exponentials(logits, max, 1.0f, {}));
+    scratch.row.resize(logits.size());
+    std::transform(logits.begin(), logits.end(), scratch.row.begin(),
+                   [&](float logit) { return static_cast<float>(static_cast<double>(logit) - log_total); });
+    return Status();
+  });
+}
+
 }  // namespace
 
 const StageEntry& stage_entry(SamplerStage stage) { return kStages[static_cast<size_t>(stage)]; }
@@ -105,6 +124,29 @@ Result<SampleResult> Sampler::sample(std::span<const float> logits, std::span<co
   if (parameters_.mirostat != 0)
     result.surprise_bits = static_cast<float>(std::max(0.0, -std::log2(drawn.probability)));
   return result;
+}
+
+Status Sampler::top_scores(std::span<const float> logits, std::span<const int32_t> banned, size_t count,
+                           SamplerScratch& scratch, std::vector<TokenLogprob>& out) const {
+  out.clear();
+  FSV_TRY(log_softmax(logits, scratch));
+  DrawState state(scratch.row, scratch);
+  FSV_TRY(state.begin(banned));
+  const StageContext context{parameters_, history_, 0, mirostat_mu_};
+  for (const SamplerStage stage : parameters_.order.view()) {
+    const StageEntry& entry = stage_entry(stage);
+    if (looks_at_text(stage) && entry.active(parameters_)) FSV_TRY(entry.apply(state, context));
+  }
+  return guarded([&]() -> Status {
+    state.keep_from({lower_bound_of_kth(scratch.block_max, count, scratch.block_work), DrawState::kAnyId});
+    std::vector<Candidate>& candidates = scratch.candidates;
+    const auto end = candidates.begin() + static_cast<std::ptrdiff_t>(std::min(count, candidates.size()));
+    std::partial_sort(candidates.begin(), end, candidates.end(), more_likely);
+    for (auto candidate = candidates.begin(); candidate != end; ++candidate) {
+      out.push_back({candidate->token_id, candidate->logit});
+    }
+    return Status();
+  });
 }
 
 bool Sampler::needs_history() const {

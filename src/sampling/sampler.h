@@ -55,13 +55,18 @@ class Sampler {
   // `banned` ids cannot be drawn (sorted or not; few; ids outside the row are ignored). `draw_index` is the number
   // of tokens drawn before in this request: the random number is a pure function of (seed, draw_index). Logits are
   // not changed; -inf means impossible. The largest logit wins ties by lowest id.
-  // NaN or +inf logits, an empty row, and no token left to draw: kInternal, named.
+  // NaN or +inf logits: kCorrupt, named. An empty row, and no token left to draw: kInternal.
   Result<SampleResult> sample(std::span<const float> logits, std::span<const int32_t> banned, uint64_t draw_index,
                               bool want_logprob, SamplerScratch& scratch) const;
 
   // The probabilities that `sample` draws from, in id order, those of 0 left out. Same errors.
   Status distribution(std::span<const float> logits, std::span<const int32_t> banned, uint64_t draw_index,
                       SamplerScratch& scratch, std::vector<TokenProbability>& out) const;
+
+  // For searches: the `count` highest scores, highest first, ties by lowest id: log-probabilities after the stages that
+  // look at the text (bias, penalties, DRY); not normalised again, neither cut nor heated. Same errors.
+  Status top_scores(std::span<const float> logits, std::span<const int32_t> banned, size_t count,
+                    SamplerScratch& scratch, std::vector<TokenLogprob>& out) const;
 
   // Whether penalties, DRY or mirostat are on: then the prompt and every drawn token must be accepted.
   bool needs_history() const;

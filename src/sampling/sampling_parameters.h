@@ -11,7 +11,7 @@
 namespace fastserve {
 
 // One step between logits and draw. Each works on what the one before left.
-enum class SamplerStage : uint8_t {
+enum class SamplerStage : uint32_t {
   kLogitBias,
   kPenalties,  // repetition, presence, frequency
   kDry,
@@ -30,6 +30,7 @@ struct SamplerOrder {
   std::array<SamplerStage, kSamplerStageCount> stages{};
   uint8_t count = 0;
   std::span<const SamplerStage> view() const { return {stages.data(), count}; }
+  bool operator==(const SamplerOrder&) const = default;
 };
 // As llama.cpp's: what looks at the text first, then the cuts, on the model's own probabilities (temperature 1), so
 // that a higher temperature does not let more tokens in. transformers applies temperature before the cuts.

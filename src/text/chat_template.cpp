@@ -183,6 +183,13 @@ std::unique_ptr<ChatTemplate> broken_chat_template(Status reason) {
   return std::make_unique<BrokenChatTemplate>(std::move(reason));
 }
 
+ChatTemplateOptions template_options(const Tokenizer& tokenizer) {
+  ChatTemplateOptions options;
+  if (tokenizer.bos_id() >= 0) options.bos_token = tokenizer.token_bytes(tokenizer.bos_id());
+  if (tokenizer.eos_id() >= 0) options.eos_token = tokenizer.token_bytes(tokenizer.eos_id());
+  return options;
+}
+
 std::string spans_to_text(const std::vector<ChatSpan>& spans) {
   std::string text;
   for (const ChatSpan& span : spans) text += span.text;

@@ -39,6 +39,9 @@ struct ChatTemplateOptions {
   std::string bos_token = {}, eos_token = {}, unk_token = {}, pad_token = {};  // empty: not defined
 };
 
+// Those of a tokenizer.
+ChatTemplateOptions template_options(const Tokenizer& tokenizer);
+
 // What is the template's own: its text and string literals, the control tokens above, and roles that are plain words
 // (letters, digits, '_' and '-'), since templates build tokens such as <|user|> from them. All other text of messages,
 // tools and variables never is, whatever a template does with it.

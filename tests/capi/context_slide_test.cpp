@@ -133,7 +133,7 @@ TEST_P(ContextSlide, InASession) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Families, ContextSlide, testing::Values("whole", "small_window", "large_window", "mixed"),
-                         [](const auto& info) { return info.param; });
+                         [](const auto& tested) { return tested.param; });
 
 const TemporaryFile& model_file() {
   static const TemporaryFile file{TinyShape{}};

@@ -31,7 +31,7 @@ struct Reply {
   uint32_t prompt_count = 0, generated_count = 0, cached_count = 0;
   uint64_t user_data = 0;
   size_t event_count = 0;  // with output
-  double cumulative_logprob = 0;
+  double cumulative_logprob = 0, score = 0;
   std::vector<Reply> choices;  // of a request; its own output is that of choice 0
 };
 
@@ -264,6 +264,7 @@ class Host {
     reply.generated_count = event.generated_token_count;
     reply.cached_count = event.cached_token_count;
     reply.cumulative_logprob = event.cumulative_logprob;
+    reply.score = event.score;
   }
   void take_output(const fsv_event& event, Reply& reply) {
     EXPECT_FALSE(reply.finished) << "output after the end";

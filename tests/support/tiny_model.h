@@ -26,6 +26,14 @@ struct TinyTensor {
   std::vector<float> values;  // what the bytes stand for
 };
 
+// Metadata beside what a shape implies.
+struct TinyKey {
+  std::string name;
+  GgufType type = kGgufFloat32;  // or kGgufUint32, kGgufInt32, kGgufString
+  uint32_t bits = 0;
+  std::string text;
+};
+
 struct TinyShape {
   uint32_t layers = 2, hidden = 64, heads = 4, kv_heads = 2, head_dim = 16, intermediate = 128;
   uint32_t context = 4096;
@@ -36,6 +44,7 @@ struct TinyShape {
   std::string architecture = "llama";  // or "gemma3": norms around every block, five layers of six see a window
   uint32_t window = 0;                 // keys that a layer with a window sees
   bool add_bos = false;                // kTinyEnd begins every text
+  std::vector<TinyKey> keys;
 };
 
 // Ids of the tokens that are no plain bytes.
@@ -188,7 +197,7 @@ inline std::vector<uint8_t> tiny_gguf(const TinyShape& s,
   const std::vector<std::string> tokens = tiny::tokens(), merges = tiny::merges();
   constexpr uint64_t kKeys = 16;
   GgufWriter w;
-  w.preamble(3, tensors.size(), kKeys + (s.window != 0 ? 1 : 0) + (s.add_bos ? 2 : 0));
+  w.preamble(3, tensors.size(), kKeys + (s.window != 0 ? 1 : 0) + (s.add_bos ? 2 : 0) + s.keys.size());
   auto u32 = [&](const std::string& key, uint32_t value) { w.key(key, kGgufUint32).u32(value); };
   w.key("general.architecture", kGgufString).text(s.architecture);
   w.key("general.name", kGgufString).text("tiny");
@@ -202,6 +211,14 @@ inline std::vector<uint8_t> tiny_gguf(const TinyShape& s,
   w.key(p + "attention.layer_norm_rms_epsilon", kGgufFloat32).f32(1e-5F);
   w.key(p + "rope.freq_base", kGgufFloat32).f32(10000);
   if (s.window != 0) u32(p + "attention.sliding_window", s.window);
+  for (const TinyKey& key : s.keys) {
+    w.key(key.name, key.type);
+    if (key.type == kGgufString) {
+      w.text(key.text);
+    } else {
+      w.u32(key.bits);
+    }
+  }
   if (s.add_bos) {
     u32("tokenizer.ggml.bos_token_id", static_cast<uint32_t>(kTinyEnd));
     w.key("tokenizer.ggml.add_bos_token", kGgufBool).number(1, 1);
