@@ -282,7 +282,9 @@ typedef struct fsv_engine_config {
 } fsv_engine_config;
 
 FSV_API void fsv_engine_config_init(fsv_engine_config* config);
-/* Creates an engine with one reference, its threads started. config NULL: all defaults. */
+/* Creates an engine with one reference, its threads started. config NULL: all defaults.
+ * Its threads belong to this process: after fork() the child may end, by exit() or _exit(), but not use or release what
+ * its parent created. A host that ends without releasing its engines ends all the same. */
 FSV_API fsv_status fsv_engine_create(const fsv_engine_config* config, fsv_engine** engine, fsv_error* error);
 FSV_API fsv_status fsv_engine_retain(fsv_engine* engine, fsv_error* error);
 /* Drops a reference. With the last one the engine shuts down: its requests and loads end, its threads are
@@ -294,9 +296,9 @@ FSV_API fsv_status fsv_engine_release(fsv_engine* engine, fsv_error* error);
 FSV_API fsv_status fsv_engine_shutdown(fsv_engine* engine, uint64_t timeout_us, fsv_error* error);
 /* Pumped mode only (else FSV_ERROR_WRONG_MODE): works on the calling thread for about `max_us` microseconds. Work is
  * cut into pieces (layers of few enough rows, parts of the output matrix, panels of a load) that are sized by what
- * earlier ones took: a piece begins where at least half of it fits, so that a grant is passed by half a piece, which is
- * half a millisecond or a tenth of the grant. Reading a model's header and building its tokenizer are one piece each.
- * 0: one piece of full size. *more is 1 when work is left. One caller at a time: a second gets WRONG_STATE. */
+ * earlier ones took. A piece begins where at least half of it fits, so a grant is passed by half a piece: 0.8 ms or a
+ * tenth of the grant, whichever is more. Reading a model's header and building its tokenizer are one piece each. 0: one
+ * piece of full size. *more is 1 when work is left. One caller at a time: a second gets WRONG_STATE. */
 FSV_API fsv_status fsv_engine_step(fsv_engine* engine, uint64_t max_us, uint32_t* more, fsv_error* error);
 /* Stops and resumes computation between layers; submits and polls still work. Idempotent. */
 FSV_API fsv_status fsv_engine_pause(fsv_engine* engine, fsv_error* error);

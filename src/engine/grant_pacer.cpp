@@ -20,8 +20,8 @@ int32_t clamped(int64_t value, int32_t maximum) {
 }  // namespace
 
 int64_t GrantPacer::piece_target_ns(int64_t grant_ns) {
-  constexpr int64_t kUsualNs = 1'000'000;
-  return std::max(std::min(grant_ns / 2, kUsualNs), grant_ns / 5);
+  constexpr int64_t kUsualNs = 1'600'000;  // passed by half: 0.8 ms
+  return std::max(std::min(grant_ns, kUsualNs), grant_ns / 5);
 }
 
 int32_t GrantPacer::rows(int64_t grant_ns, int32_t rows_max) const {
@@ -38,13 +38,13 @@ void GrantPacer::record_layer(int32_t rows, int64_t duration_ns) {
   if (layer_count_ < kLayersMax) layer_ns_[static_cast<size_t>(layer_count_++)] = duration_ns;
 }
 
-// The upper quartile: layers differ (windows), and interruptions by others are not to be learned from.
+// The median: interruptions by others are not to be learned from.
 void GrantPacer::end_layers() {
   if (layer_count_ == 0) return;
-  const auto quartile = layer_ns_.begin() + layer_count_ * 3 / 4;
-  std::nth_element(layer_ns_.begin(), quartile, layer_ns_.begin() + layer_count_);
+  const auto median = layer_ns_.begin() + layer_count_ / 2;
+  std::nth_element(layer_ns_.begin(), median, layer_ns_.begin() + layer_count_);
   const bool is_same_size = step_rows_ == learned_rows_;
-  learned_layer_ns_ = is_same_size ? mixed(learned_layer_ns_, *quartile) : *quartile;
+  learned_layer_ns_ = is_same_size ? mixed(learned_layer_ns_, *median) : *median;
   learned_rows_ = step_rows_;
   layer_count_ = 0;
 }

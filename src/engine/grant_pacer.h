@@ -11,8 +11,8 @@ class GrantPacer {
  public:
   static constexpr int64_t kNoGrant = INT64_MAX;
 
-  // The time that one piece should take under a grant: a part of it that leaves room to end on time, and long enough
-  // that weights are not read for a row or two.
+  // The time that one piece should take under a grant: short enough that half of it too much does not hurt (see fits),
+  // long enough that weights and keys are not read for a row or two.
   static int64_t piece_target_ns(int64_t grant_ns);
   // Whether a piece expected to take `expected_ns` begins with `left_ns` left: where most of it fits, so that grants
   // are used up on average and passed by less than half a piece.
