@@ -147,6 +147,10 @@ inline void cancel_and_leave(fsv_engine* engine, fsv_model* model, bool is_pumpe
   config.choice_count = 2;
   fsv_request cancelled = 0, left = 0;
   note(result, fsv_submit_generate(engine, model, &config, &cancelled, nullptr));
+  fsv_beam_search beam_search;
+  fsv_beam_search_init(&beam_search);
+  beam_search.beam_count = 2;
+  config.beam_search = &beam_search;
   note(result, fsv_submit_generate(engine, model, &config, &left, nullptr));
   uint32_t more = 0;
   if (is_pumped) note(result, fsv_engine_step(engine, 0, &more, nullptr));

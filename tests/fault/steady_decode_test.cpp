@@ -49,6 +49,22 @@ TEST(SteadyDecode, TakesNothingFromTheHeap) {
   }
 }
 
+TEST(SteadyDecode, NorDoABeamSearchAndItsForks) {
+  const TemporaryFile file(TinyShape{});
+  Host host(file.path(), [](fsv_engine_config& config) { config.context_tokens = 2048; });
+  fsv_beam_search beam_search;
+  fsv_beam_search_init(&beam_search);
+  for (uint32_t i = 0; i < 2; ++i) {
+    host.generate(random_prompt(i, 20), 1500, [&](GenerateSettings& config) {
+      config.beam_search = &beam_search;
+      config.draw.repetition_penalty = 1.1F;
+    });
+  }
+  while (host.metrics().decode_tokens < 200) host.step(0);
+  EXPECT_EQ(allocations_of(host, 300), 0u);
+  EXPECT_EQ(host.metrics().running_requests, 2u);
+}
+
 TEST(SteadyDecode, NorDoesAContextThatSlides) {
   const TemporaryFile file(TinyShape{});
   Host host(file.path(), [](fsv_engine_config& config) { config.context_tokens = 128; });
