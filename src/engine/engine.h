@@ -203,6 +203,7 @@ class Engine : private Admission {
   std::shared_ptr<LoadJob> take_next_load(uint64_t& ticket);
   std::shared_ptr<LoadedModel> find_shared(const os::File::Identity& identity, const LoadOptions& load_options);
   void run_load_workers(uint64_t ticket, LoadJob& job);
+  void log_load(const LoadJob& job, const Status& status) const noexcept;
   void end_load(uint64_t ticket, Result<std::shared_ptr<LoadedModel>> result) noexcept;
   // Takes a ticket out of the table and its events out of the ring. mutex_ held.
   std::shared_ptr<Ticket> remove_ticket(uint64_t ticket) noexcept;

@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <chrono>
 
+#include "base/format.h"
 #include "engine/engine.h"
 
 namespace fastserve {
@@ -142,6 +143,7 @@ void Engine::run_loader_thread() {
       return job->take_model();
     });
     job->drop();  // before anyone learns of the end
+    log_load(*job, result.status());
     end_load(number, std::move(result));
     lock.lock();
   }
@@ -196,6 +198,17 @@ void Engine::deliver_ticket(Ticket& ticket, size_t& count, Deliver deliver, void
   }
   ticket.finish_delivered = has_ended;
   deliver(context, count++, event);
+}
+
+void Engine::log_load(const LoadJob& job, const Status& status) const noexcept {
+  const LogLevel level = status.ok() ? LogLevel::kInfo : LogLevel::kWarning;
+  if (!options_.log.enabled(level)) return;
+  (void)guarded([&] {
+    options_.log.write(level, status.ok()
+                                  ? format("loaded \"", job.path(), "\", ", job.bytes_total(), " bytes of weights")
+                                  : format("loading \"", job.path(), "\" failed: ", status.message()));
+    return Status();
+  });
 }
 
 void Engine::end_load(uint64_t number, Result<std::shared_ptr<LoadedModel>> result) noexcept {
@@ -257,6 +270,7 @@ bool Engine::advance_load() {
   const std::shared_ptr<LoadJob> job = std::move(pumped_job_);
   Result<std::shared_ptr<LoadedModel>> result = guarded([&] { return job->take_model(); });
   job->drop();
+  log_load(*job, result.status());
   end_load(pumped_ticket_, std::move(result));
   return true;
 }
@@ -280,6 +294,7 @@ void Engine::begin_next_load() {
     return shared != nullptr ? Status() : job->prepare();
   });
   if (!status.ok() || shared != nullptr) job->drop();
+  if (!status.ok() || shared != nullptr) log_load(*job, status);
   if (!status.ok()) {
     end_load(pumped_ticket_, Result<std::shared_ptr<LoadedModel>>(std::move(status)));
   } else if (shared != nullptr) {

@@ -32,6 +32,7 @@ class LoadJob {
 
   // Opens the model and reads its headers: their identity, so that one already loaded can be shared. Call first.
   Result<os::File::Identity> identify();
+  const std::string& path() const { return request_.path; }
   const LoadOptions& load_options() const { return request_.options; }
   // Reads and checks the header, takes the memory for weights and cuts the work into chunks.
   Status prepare();

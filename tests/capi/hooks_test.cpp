@@ -183,6 +183,39 @@ TEST(Hooks, ExecutorOfAnyMannerGivesTheSameBits) {
   }
 }
 
+// Loads and failures, at their levels; nothing below the level asked for.
+TEST(Hooks, LogSaysWhatBecameOfLoads) {
+  const TemporaryFile file(TinyShape{});
+  for (const uint32_t mode : {FSV_MODE_PUMPED, FSV_MODE_THREADED}) {
+    for (const int32_t level : {FSV_LOG_OFF, FSV_LOG_WARNING, FSV_LOG_INFO}) {
+      std::vector<std::string> lines;
+      Host host([&](fsv_engine_config& config) {
+        config.mode = mode;
+        config.log_level = level;
+        config.log_user = &lines;
+        config.log = [](void* user, int32_t line_level, const char* message, size_t size) {
+          const std::string prefix = line_level == FSV_LOG_WARNING ? "warning: " : "info: ";
+          static_cast<std::vector<std::string>*>(user)->push_back(prefix + std::string(message, size));
+        };
+      });
+      ASSERT_NE(host.load(file.path()), nullptr);
+      fsv_ticket ticket = 0;
+      fsv_model* model = nullptr;
+      fsv_error error{};
+      ASSERT_EQ(host.begin_load("/no/such/file", &ticket, &error), FSV_OK);
+      ASSERT_EQ(host.finish_load(ticket, &model, &error), FSV_ERROR_NOT_FOUND);
+      const size_t expected = level == FSV_LOG_OFF ? 0 : level == FSV_LOG_WARNING ? 1 : 2;
+      ASSERT_EQ(lines.size(), expected) << level;
+      if (expected == 2) {
+        EXPECT_EQ(lines[0].rfind("info: loaded \"" + file.path() + "\"", 0), 0u) << lines[0];
+      }
+      if (expected > 0) {
+        EXPECT_EQ(lines.back().rfind("warning: loading \"/no/such/file\" failed: ", 0), 0u) << lines.back();
+      }
+    }
+  }
+}
+
 TEST(Hooks, BadHooksAreRefused) {
   fsv_engine* engine = nullptr;
   fsv_error error{};
