@@ -1,4 +1,4 @@
-# ./dev bench [kernels | peers | kl | perplexity]: kernel microbenchmarks; speed and quality beside other engines. Speed
+# ./dev bench [kernels | peers | families | kl | perplexity]: kernel microbenchmarks; speed and quality beside other engines. Speed
 # is only comparable within one run on one quiet machine.
 
 dev_bench() {
@@ -7,9 +7,9 @@ dev_bench() {
   mkdir -p "$BUILD_DIR" "$DEPS_DIR"
   case "$what" in
     kernels) bench_kernels "$@" ;;
-    peers) bench_peers "$@" ;;
+    peers | families) bench_peers "$what" "$@" ;;
     kl | perplexity) bench_quality "$what" "$@" ;;
-    *) fail "usage: ./dev bench [kernels | peers | kl | perplexity] [options]" ;;
+    *) fail "usage: ./dev bench [kernels | peers | families | kl | perplexity] [options]" ;;
   esac
 }
 
@@ -31,11 +31,14 @@ bench_prepare() {
     fail "pip could not install $1"
 }
 
+# bench_peers <peers | families> <options of bench/peers/*.py>
 bench_peers() {
+  local what=$1
+  shift
   bench_prepare "numpy gguf"
   dev_models smollm2
   dev_build release
-  "$VENV/bin/python" bench/peers/peers.py "$@"
+  "$VENV/bin/python" "bench/peers/$what.py" "$@"
 }
 
 # bench_quality <kl | perplexity> [smollm2 | gemma3] <options of bench/quality/*.py>

@@ -13,6 +13,7 @@ usage: ./dev <command>
   fuzz [target...]       each fuzz target for FASTSERVE_FUZZ_SECONDS (default 60)
   bench [kernels]        kernel microbenchmarks
   bench peers            speed beside llama.cpp (built from its PyPI sdist) on the same files; --help lists options
+  bench families         every family beside llama.cpp, as the table of docs/models.md
   bench kl | perplexity [smollm2 | gemma3]
                          quality beside llama.cpp: KL to an f32 oracle (transformers), perplexity
   setup                  only install what the machine lacks
