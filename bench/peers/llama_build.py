@@ -33,14 +33,14 @@ class LlamaBuild:
         source = os.path.join(os.path.dirname(os.path.abspath(__file__)), "llama_logits.cpp")
         program = os.path.join(PEERS, "llama_logits")
         library = os.path.join(self.build, "src", "libllama.a")
-        newest = max(os.path.getmtime(source), os.path.getmtime(library))
+        ggml = os.path.join(self.build, "ggml", "src")
+        libraries = [library, *(os.path.join(ggml, name) for name in ("libggml.a", "libggml-cpu.a", "libggml-base.a"))]
+        newest = max(os.path.getmtime(path) for path in [source, *libraries])
         if os.path.exists(program) and os.path.getmtime(program) >= newest:
             return program
         os.makedirs(PEERS, exist_ok=True)
-        ggml = os.path.join(self.build, "ggml", "src")
         run(["c++", "-O2", "-std=c++17", "-I" + os.path.join(self.source, "include"),
-             "-I" + os.path.join(self.source, "ggml", "include"), source, library,
-             *(os.path.join(ggml, name) for name in ("libggml.a", "libggml-cpu.a", "libggml-base.a")),
+             "-I" + os.path.join(self.source, "ggml", "include"), source, *libraries,
              "-fopenmp", "-ldl", "-lpthread", "-lm", "-o", program])
         return program
 

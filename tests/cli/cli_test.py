@@ -263,7 +263,8 @@ class ModelTest(unittest.TestCase):
         pieces = [event["text"] for event in events[:events.index(first)]]
         self.assertGreater(len(pieces), 3)
         self.assertEqual("".join(pieces), first["text"])
-        # The first question and its answer stand before the second one.
+        # The first question and its answer stand before the second one, and are not computed again.
+        self.assertGreater(second["cached_tokens"], first["prompt_tokens"])
         self.assertGreater(second["prompt_tokens"], first["prompt_tokens"] + first["answer_tokens"])
 
     def test_chat_saves_undoes_and_loads(self):

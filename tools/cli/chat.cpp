@@ -1,4 +1,4 @@
-// fastserve chat: a conversation. What is said is kept and goes to the model again with every message.
+// fastserve chat: a conversation. All of it goes to the model with every message; a session keeps what was computed.
 #include <algorithm>
 #include <memory>
 #include <string>
@@ -41,7 +41,13 @@ class Chat {
     }
     if (!options.load.empty()) conversation_.load(parse_messages(read_input(options.load), options.load));
     if (!options.system.empty()) conversation_.set_system(options.system);
+    fsv_error error;
+    check(fsv_session_create(session_.engine(), session_.model(), &kept_, &error), error);
   }
+
+  ~Chat() { fsv_session_release(kept_, nullptr); }
+  Chat(const Chat&) = delete;
+  Chat& operator=(const Chat&) = delete;
 
   int run() {
     const bool is_watched = stdin_is_terminal();
@@ -75,6 +81,7 @@ class Chat {
   EngineSession session_;
   ChatOutput output_;
   Conversation conversation_;
+  fsv_session* kept_ = nullptr;  // what was computed for the conversation until now
 };
 
 bool Chat::obey(const std::string& line) {
@@ -151,7 +158,8 @@ fsv_request Chat::submit() {
   fsv_chat chat;
   fsv_chat_init(&chat);
   chat.messages_json = {messages.data(), messages.size()};
-  const GenerationConfig config(options_.generation);
+  GenerationConfig config(options_.generation);
+  config->session = kept_;
   fsv_request request = 0;
   fsv_error error;
   const fsv_status status = fsv_submit_chat(session_.engine(), session_.model(), &chat, config.get(), &request, &error);

@@ -36,6 +36,7 @@ void ChatOutput::answered(const Answer& answer, size_t skipped, bool context_is_
   if (json_) {
     JsonWriter out = event("answer");
     out.member("text", answer.text).member("prompt_tokens", answer.prompt_token_count);
+    out.member("cached_tokens", answer.cached_token_count);
     out.member("answer_tokens", answer.token_ids.size()).member("skipped_messages", skipped);
     out.member("context_full", context_is_full);
     answer.write_json(out);

@@ -69,6 +69,7 @@ Answer collect_answer(EngineSession& session, fsv_request request,
       }
       answer.finish_reason = event.finish_reason;
       answer.prompt_token_count = event.prompt_token_count;
+      answer.cached_token_count = event.cached_token_count;
       answer.queue_us = event.queue_us;
       answer.first_token_us = event.first_token_us;
       answer.total_us = event.total_us;

@@ -48,6 +48,7 @@ struct Answer {
   std::vector<int32_t> token_ids;
   fsv_finish_reason finish_reason = FSV_FINISH_NONE;
   uint32_t prompt_token_count = 0;
+  uint32_t cached_token_count = 0;  // of the prompt: computed before
   uint64_t queue_us = 0, first_token_us = 0, total_us = 0;
 
   double prefill_tokens_per_second() const;

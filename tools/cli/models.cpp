@@ -13,9 +13,6 @@ namespace fastserve::cli {
 
 namespace {
 
-constexpr uint64_t kKvElementBytes = 2;        // f16, the library's default
-constexpr uint32_t kContextDefaultMax = 8192;  // of the library
-
 struct ModelsOptions {
   std::vector<std::string> folders{"build/models"};
   bool json = false;
@@ -26,7 +23,7 @@ struct Entry {
   fsv_status status = FSV_OK;  // of reading it
   std::string message{};
   fsv_model_info info{};
-  uint64_t needed_bytes = 0;  // weights and one sequence of the default context; 0: not known
+  uint64_t needed_bytes = 0;  // once loaded, with KV for one sequence of the default context; 0: it cannot run
 
   bool runs() const { return status == FSV_OK && info.runnable != 0; }
 };
@@ -46,10 +43,18 @@ Entry examine(const std::string& path) {
   entry.status = fsv_model_inspect(path.data(), path.size(), &entry.info, &error);
   if (entry.status != FSV_OK) entry.message.assign(error.message, error.message_size);
   if (!entry.runs()) return entry;
-  const fsv_model_info& info = entry.info;
-  const uint64_t head_size = info.embedding_size / std::max(info.head_count, 1U);
-  const uint64_t kv_token_bytes = uint64_t{info.layer_count} * info.kv_head_count * head_size * 2 * kKvElementBytes;
-  entry.needed_bytes = info.weight_bytes + kv_token_bytes * std::min(info.context_tokens, kContextDefaultMax);
+  fsv_load_config load;
+  fsv_load_config_init(&load);
+  load.path = path.data();
+  load.path_size = path.size();
+  fsv_engine_config engine;
+  fsv_engine_config_init(&engine);
+  engine.max_sequences = 1;
+  fsv_memory_estimate estimate;
+  fsv_memory_estimate_init(&estimate);
+  entry.status = fsv_model_estimate(&load, &engine, &estimate, &error);
+  if (entry.status != FSV_OK) entry.message.assign(error.message, error.message_size);
+  entry.needed_bytes = estimate.total_bytes;
   return entry;
 }
 
