@@ -1,6 +1,7 @@
 // Writes llama.cpp's full f32 logits over windows of a text, for comparison with other engines: its own files for
 // that purpose (llama-perplexity --kl-divergence-base) are rounded to 16 bits and cut off below exp(-16).
-//   llama_logits MODEL TEXT CONTEXT WINDOWS THREADS REPACK OUT
+//   llama_logits MODEL TEXT CONTEXT WINDOWS THREADS REPACK OUT [EXACT]
+// EXACT 1: keys and values in f32, no fused attention.
 // Windows, BOS and scored half as in llama-perplexity. The format of OUT is described in bench/quality/logits_file.py.
 #include <llama.h>
 
@@ -22,6 +23,7 @@ struct Options {
   int threads;
   bool repack;
   const char* out;
+  bool exact;
 };
 
 std::vector<llama_token> tokens_of(const llama_vocab* vocab, const std::string& text) {
@@ -51,6 +53,10 @@ llama_context* make_context(llama_model* model, const Options& options) {
   params.n_batch = options.context;
   params.n_ubatch = options.context < 512 ? options.context : 512;
   params.n_threads = params.n_threads_batch = options.threads;
+  if (options.exact) {
+    params.type_k = params.type_v = GGML_TYPE_F32;
+    params.flash_attn_type = LLAMA_FLASH_ATTN_TYPE_DISABLED;
+  }
   return llama_init_from_model(model, params);
 }
 
@@ -109,10 +115,10 @@ int run(const Options& options) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  if (argc != 8) {
-    std::fprintf(stderr, "usage: llama_logits MODEL TEXT CONTEXT WINDOWS THREADS REPACK OUT\n");
+  if (argc != 8 && argc != 9) {
+    std::fprintf(stderr, "usage: llama_logits MODEL TEXT CONTEXT WINDOWS THREADS REPACK OUT [EXACT]\n");
     return 2;
   }
   return run({argv[1], argv[2], static_cast<uint32_t>(std::atoi(argv[3])), static_cast<uint32_t>(std::atoi(argv[4])),
-              std::atoi(argv[5]), argv[6][0] == '1', argv[7]});
+              std::atoi(argv[5]), argv[6][0] == '1', argv[7], argc == 9 && argv[8][0] == '1'});
 }

@@ -16,14 +16,20 @@ namespace {
 
 constexpr float kUndecided = 1e-3f;  // margins below it do not fix the oracle's choice
 
-class OracleModel : public testing::Test {
+struct OracleFile {
+  const char* name;
+  const char* model;
+  const char* golden;
+};
+
+class OracleModel : public testing::TestWithParam<OracleFile> {
  protected:
   void SetUp() override {
     if (!std::ifstream(model_path()).good()) GTEST_SKIP() << model_path() << " is missing; ./dev models fetches it";
-    cases_ = read_logits_golden(FASTSERVE_TEST_DATA "/logits/smollm2_q4_1.txt");
+    cases_ = read_logits_golden(std::string(FASTSERVE_TEST_DATA "/logits/") + GetParam().golden);
     ASSERT_GE(cases_.size(), 8u);
   }
-  static std::string model_path() { return FASTSERVE_MODEL_DIR "/smollm2-135m-instruct-q4_1.gguf"; }
+  static std::string model_path() { return std::string(FASTSERVE_MODEL_DIR "/") + GetParam().model; }
   static EditEngine engine(uint32_t kernels, uint32_t kv) {
     return [kernels, kv](fsv_engine_config& config) {
       config.mode = FSV_MODE_THREADED;
@@ -80,7 +86,7 @@ void add_difference(const GoldenCase& golden, const Reply& reply, Difference& su
   }
 }
 
-TEST_F(OracleModel, ReferenceKernelsAreTokenExact) {
+TEST_P(OracleModel, ReferenceKernelsAreTokenExact) {
   Host host(model_path(), engine(FSV_KERNELS_REFERENCE, FSV_KV_F32));
   std::vector<fsv_request> requests;
   for (const GoldenCase& golden : cases_) requests.push_back(host.generate(golden.prompt, 64));
@@ -100,7 +106,7 @@ TEST_F(OracleModel, ReferenceKernelsAreTokenExact) {
   }
 }
 
-TEST_F(OracleModel, ReferenceKernelsGiveTheOraclesLogits) {
+TEST_P(OracleModel, ReferenceKernelsGiveTheOraclesLogits) {
   Host host(model_path(), engine(FSV_KERNELS_REFERENCE, FSV_KV_F32));
   Difference sum;
   std::erase_if(cases_, [](const GoldenCase& golden) { return golden.prompt.size() > 100; });  // slow; covered above
@@ -115,7 +121,9 @@ TEST_F(OracleModel, ReferenceKernelsGiveTheOraclesLogits) {
 }
 
 // The SIMD kernels quantise activations to 8 bits, so that they are near, not equal; bench/quality/kl.py says how near.
-TEST_F(OracleModel, FastKernelsStayNear) {
+class OracleFastModel : public OracleModel {};
+
+TEST_P(OracleFastModel, FastKernelsStayNear) {
   Host host(model_path(), engine(FSV_KERNELS_FAST, FSV_KV_F16));
   Difference sum;
   for (const GoldenCase& golden : cases_) add_difference(golden, host.score_alone(whole(golden), true), sum);
@@ -127,6 +135,14 @@ TEST_F(OracleModel, FastKernelsStayNear) {
   EXPECT_LT(sum.logsumexp_max, 0.8);
   EXPECT_GE(sum.same_top * 10, sum.rows * 9);
 }
+
+constexpr OracleFile kSmolLm2{"SmolLm2", "smollm2-135m-instruct-q4_1.gguf", "smollm2_q4_1.txt"};
+constexpr OracleFile kGemma3{"Gemma3", "gemma-3-270m-q4_k_m.gguf", "gemma3_q4_k_m.txt"};
+const auto name_of_file = [](const auto& instance) { return std::string(instance.param.name); };
+
+// The reference kernels would take minutes for Gemma's vocabulary.
+INSTANTIATE_TEST_SUITE_P(Files, OracleModel, testing::Values(kSmolLm2), name_of_file);
+INSTANTIATE_TEST_SUITE_P(Files, OracleFastModel, testing::Values(kSmolLm2, kGemma3), name_of_file);
 
 }  // namespace
 }  // namespace fastserve::test
