@@ -121,14 +121,18 @@ void Engine::shutdown(uint64_t timeout_us) {
 }
 
 // Everything that is left ends with SHUTDOWN. No thread computes any more; mutex_ is held.
-void Engine::cancel_everything() {
+void Engine::end_all_requests(FinishReason reason, const Status& status) {
   leave_step();
-  requests_.for_each([this](Request& request) {
-    if (!request.is_finished()) finish_request(request, FinishReason::kShutdown, {});
+  requests_.for_each([&](Request& request) {
+    if (!request.is_finished()) finish_request(request, reason, status);
   });
   incoming_.clear();
   waiting_.clear();
   running_.clear();
+}
+
+void Engine::cancel_everything() {
+  end_all_requests(FinishReason::kShutdown, {});
   load_queue_.clear();
   pumped_job_.reset();
   tickets_.for_each([this](Ticket& ticket) {

@@ -191,6 +191,7 @@ class Engine : private Admission {
   // The step under way is over: nothing of it is touched any more. mutex_ held.
   void leave_step();
   void fail_step(const Status& status);
+  void end_all_requests(FinishReason reason, const Status& status);  // mutex_ held, here and below
   void cancel_everything();
 
   // engine_loads.cpp

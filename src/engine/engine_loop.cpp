@@ -1,5 +1,6 @@
 // The engine's loop: drain, plan, assemble, run piece by piece, sample, emit, account.
 #include <algorithm>
+#include <chrono>
 
 #include "base/format.h"
 #include "engine/choices.h"
@@ -10,10 +11,13 @@ namespace fastserve {
 namespace {
 
 constexpr int32_t kFullLogitsRows = 32;  // of a step, where a host wants whole rows of logits
+constexpr uint32_t kFailuresInARowMax = 100;
+constexpr std::chrono::milliseconds kFailurePause{1};
 
 }  // namespace
 
 void Engine::run_engine_thread() {
+  uint32_t failed_in_a_row = 0;
   for (;;) {
     Progress progress = Progress::kIdle;
     const Status status = guarded([&] {
@@ -23,6 +27,14 @@ void Engine::run_engine_thread() {
     std::unique_lock lock(mutex_);
     if (!status.ok()) fail_step(status);
     if (is_stopping_) return;
+    // What failed outside any batch (planning) may do so for want of memory that comes back: the requests stay for some
+    // tries, and end with the reason after them.
+    if (!status.ok()) {
+      if (++failed_in_a_row >= kFailuresInARowMax) end_all_requests(FinishReason::kError, status);
+      work_.wait_for(lock, kFailurePause);
+      continue;
+    }
+    failed_in_a_row = 0;
     if (progress != Progress::kIdle) continue;
     const uint32_t seen = seen_attention_;
     work_.wait(lock, [&] { return is_stopping_ || attention_.load() != seen || (!is_paused_ && !incoming_.empty()); });
