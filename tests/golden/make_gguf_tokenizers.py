@@ -25,7 +25,7 @@ TYPES = {1: gguf.TokenType.NORMAL, 2: gguf.TokenType.UNKNOWN, 3: gguf.TokenType.
 
 
 def writer(name, model, tokens, types):
-    out = gguf.GGUFWriter(OUT / f"{name}.gguf", "llama")
+    out = gguf.GGUFWriter(OUT / f"{name}.gguf.bin", "llama")
     out.add_tokenizer_model(model)
     out.add_token_list(tokens)
     out.add_token_types(types)

@@ -16,7 +16,7 @@ class GgufTokenizer : public testing::TestWithParam<const char*> {};
 
 TEST_P(GgufTokenizer, IdsOverCorpus) {
   const std::string name = std::string("../gguf_tokenizers/") + GetParam();
-  auto source = open_model_source(golden_path(name + ".gguf"));
+  auto source = open_model_source(golden_path(name + ".gguf.bin"));
   ASSERT_TRUE(source.ok()) << source.status().message();
   auto tokenizer = load_tokenizer(**source);
   ASSERT_TRUE(tokenizer.ok()) << tokenizer.status().message();
