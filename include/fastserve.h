@@ -184,7 +184,9 @@ enum {
 };
 /* Q8: 8 bit with one scale a token and head. */
 enum { FSV_KV_F16 = 0, FSV_KV_F32 = 1, FSV_KV_BF16 = 2, FSV_KV_Q8 = 3 };
-/* FAST: the best SIMD kernels, activations quantised to 8 bit (blocks of 32) where weights are quantised.
+/* FAST: the best SIMD kernels, activations quantised to 8 bit (blocks of 32) where weights are quantised and, where the
+ * processor multiplies bf16, rounded to bf16 where weights are bf16. Creating an engine asks Linux for AMX tiles on
+ * processors that have them, for the whole process; where that is refused, other kernels serve.
  * REFERENCE: scalar kernels, f32 activations on dequantised weights: slow, the oracle of every test. */
 enum { FSV_KERNELS_FAST = 0, FSV_KERNELS_REFERENCE = 1 };
 enum { FSV_SCHEDULER_FCFS = 0 };

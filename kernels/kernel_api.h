@@ -125,6 +125,8 @@ struct MatmulArgs {
   const QuantizedRows* input_q8;  // for matmul_q8
   const float* input;             // for matmul_f32: [m][input_stride]
   int64_t input_stride;           // in floats
+  const uint16_t* input_bf16;     // for matmul_bf16: [m][input_bf16_stride], as round_bf16 writes it
+  int64_t input_bf16_stride;      // in elements, a multiple of 32
   int64_t m;
   float* output;          // [m][output_stride]
   int64_t output_stride;  // in floats
@@ -133,6 +135,16 @@ struct MatmulArgs {
   int64_t panel_begin, panel_end;
 };
 using MatmulFn = void (*)(const MatmulArgs*);
+
+// Rows [row_begin, row_end) of input rounded to the nearest bf16 (ties to even); zeros from `cols` to output_stride.
+struct RoundBf16Args {
+  const float* input;
+  int64_t input_stride;
+  uint16_t* output;
+  int64_t output_stride;  // a multiple of 32, at least cols
+  int64_t cols;
+  int64_t row_begin, row_end;
+};
 
 // Rows of a packed matrix back to float: output[i][0..cols) = W[row_ids[i]] * scale.
 struct GetRowsArgs {
@@ -316,7 +328,8 @@ struct AddArgs {  // out = a + b; out may be a
   int64_t count;
 };
 
-// One backend's kernels; entries are never null (a table starts as a copy of the reference and overrides).
+// One backend's kernels; entries are never null where they do not say so (a table starts as a copy of the reference and
+// overrides).
 struct KernelTable {
   uint32_t version;  // kKernelTableVersion
   const char* name;  // "reference", "avx2", "avx512", "avx512_vnni", ...
@@ -324,6 +337,9 @@ struct KernelTable {
   MatmulFn matmul_q8[static_cast<int>(PackedLayout::kCount)];   // null only for layouts without an int8 path
   MatmulFn matmul_f32[static_cast<int>(PackedLayout::kCount)];  // float activations, any layout
   const char* matmul_q8_name[static_cast<int>(PackedLayout::kCount)];
+  // Both or neither: kBF16 weights from activations rounded to bf16 beforehand. Sums are f32, in one order for any m.
+  void (*round_bf16)(const RoundBf16Args*);
+  MatmulFn matmul_bf16;
   void (*get_rows)(const GetRowsArgs*);
   void (*rms_norm)(const RmsNormArgs*);
   void (*layer_norm)(const LayerNormArgs*);

@@ -36,6 +36,7 @@ struct Problem {
     scales_.resize(input_.size() / 32);
     sums_.resize(scales_.size());
     q8_ = {values_.data(), scales_.data(), sums_.data(), cols};
+    rounded_.resize(static_cast<size_t>(m * bf16_stride()));
     output_.resize(static_cast<size_t>(m * rows));
   }
 
@@ -45,6 +46,8 @@ struct Problem {
     a.input_q8 = &q8_;
     a.input = input_.data();
     a.input_stride = cols_;
+    a.input_bf16 = rounded_.data();
+    a.input_bf16_stride = bf16_stride();
     a.m = m_;
     a.output = output_.data();
     a.output_stride = matrix_.rows;
@@ -52,10 +55,14 @@ struct Problem {
     return a;
   }
   kernels::QuantizeArgs quantize() { return {input_.data(), cols_, &q8_, 0, m_}; }
+  kernels::RoundBf16Args round() { return {input_.data(), cols_, rounded_.data(), bf16_stride(), cols_, 0, m_}; }
   const PackedMatrix& matrix() const { return matrix_; }
 
  private:
+  int64_t bf16_stride() const { return (cols_ + 31) / 32 * 32; }
+
   int64_t cols_, m_;
+  std::vector<uint16_t> rounded_;
   std::vector<uint8_t> weights_;
   PackedMatrix matrix_{};
   std::vector<float> input_, scales_, output_;
@@ -71,7 +78,14 @@ void run(benchmark::State& state, const KernelTable* table, DType type, bool int
   table->quantize_q8(&quantize);
   const auto args = problem.args();
   const auto layout = static_cast<int>(problem.matrix().layout);
-  const kernels::MatmulFn fn = int8 ? table->matmul_q8[layout] : table->matmul_f32[layout];
+  const bool rounds = type == DType::kBF16 && table->matmul_bf16 != nullptr;
+  if (rounds) {
+    const auto round = problem.round();
+    table->round_bf16(&round);
+  }
+  const kernels::MatmulFn fn = int8     ? table->matmul_q8[layout]
+                               : rounds ? table->matmul_bf16
+                                        : table->matmul_f32[layout];
   for (auto _ : state) {
     fn(&args);
     benchmark::ClobberMemory();

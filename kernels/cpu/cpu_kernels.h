@@ -56,4 +56,13 @@ void attention_bf16(const AttentionArgs* args);  // needs AVX512_BF16
 void add(const AddArgs* args);
 }  // namespace avx512
 
+namespace amx {
+MatmulFn matmul_q8(PackedLayout layout);
+void round_bf16(const RoundBf16Args* args);
+void matmul_bf16(const MatmulArgs* args);
+}  // namespace amx
+
+// Asks the operating system for AMX tiles, for the whole process; false where it refuses.
+bool request_tiles();
+
 }  // namespace fastserve::kernels

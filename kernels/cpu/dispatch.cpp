@@ -95,6 +95,15 @@ KernelTable make_avx512_bf16(const KernelTable& base) {
   t.attention = avx512::attention_bf16;
   return t;
 }
+
+KernelTable make_amx(const KernelTable& base) {
+  KernelTable t = base;
+  t.name = "amx";
+  override_matmul(t.matmul_q8, amx::matmul_q8, t.matmul_q8_name, t.name);
+  t.round_bf16 = amx::round_bf16;
+  t.matmul_bf16 = amx::matmul_bf16;
+  return t;
+}
 #endif
 
 // All tables this processor runs, best first.
@@ -112,6 +121,7 @@ struct Tables {
     if (f.avx512) built[n] = make_avx512(built[n - 1]), ++n;
     if (f.avx512_vnni) built[n] = make_avx512_vnni(built[n - 1]), ++n;
     if (f.avx512_vnni && f.avx512_bf16) built[n] = make_avx512_bf16(built[n - 1]), ++n;
+    if (f.avx512_bf16 && f.amx_int8 && f.amx_bf16 && request_tiles()) built[n] = make_amx(built[n - 1]), ++n;
 #else
     (void)f;
 #endif

@@ -24,25 +24,30 @@ QuantizedRows quantized_rows(const InputScratch& scratch, int64_t cols) {
 }
 
 struct InputForms {
-  bool quantized = false, floats = false;
+  bool quantized = false, rounded = false, floats = false;
 };
 
 InputForms wanted_forms(const Device& device, MatmulOutputs outputs) {
   InputForms forms;
   for (const MatmulOutput& output : outputs) {
-    (uses_quantized_input(device, *output.weight) ? forms.quantized : forms.floats) = true;
+    (uses_quantized_input(device, *output.weight) ? forms.quantized
+     : uses_rounded_input(device, *output.weight) ? forms.rounded
+                                                  : forms.floats) = true;
   }
   return forms;
 }
 
-void run_panels(const Device& device, const Rows& input, const QuantizedRows& quantized, const MatmulOutput& output,
+void run_panels(const Device& device, const Rows& input, const InputScratch& scratch, const MatmulOutput& output,
                 int64_t begin, int64_t end) {
   const Weight& weight = *output.weight;
+  const QuantizedRows quantized = quantized_rows(scratch, input.cols);
   MatmulArgs args{};
   args.weights = &weight.matrix;
   args.input_q8 = &quantized;
   args.input = input.data;
   args.input_stride = input.stride;
+  args.input_bf16 = scratch.rounded;
+  args.input_bf16_stride = bf16_stride(input.cols);
   args.m = input.count;
   args.output = output.data;
   args.output_stride = output.stride;
@@ -53,14 +58,15 @@ void run_panels(const Device& device, const Rows& input, const QuantizedRows& qu
   const auto layout = static_cast<int>(weight.matrix.layout);
   if (uses_quantized_input(device, weight)) {
     device.kernels->matmul_q8[layout](&args);
+  } else if (uses_rounded_input(device, weight)) {
+    device.kernels->matmul_bf16(&args);
   } else {
     device.kernels->matmul_f32[layout](&args);
   }
 }
 
-// `input` and its int8 form in `scratch` are ready.
+// `input` and its forms in `scratch` are ready.
 void run_matmuls(const Device& device, const Rows& input, const InputScratch& scratch, MatmulOutputs outputs) {
-  const QuantizedRows quantized = quantized_rows(scratch, input.cols);
   int64_t total_panels = 0;
   for (const MatmulOutput& output : outputs) total_panels += panel_count(output);
   device.executor->run([&](uint32_t part, uint32_t part_count) {
@@ -71,10 +77,18 @@ void run_matmuls(const Device& device, const Rows& input, const InputScratch& sc
       const int64_t begin = range.begin > first ? range.begin - first : 0;
       const int64_t end = range.end - first < count ? range.end - first : count;
       if (begin < end) {
-        run_panels(device, input, quantized, output, output.panel_begin + begin, output.panel_begin + end);
+        run_panels(device, input, scratch, output, output.panel_begin + begin, output.panel_begin + end);
       }
       first += count;
     }
+  });
+}
+
+void round_rows(const Device& device, const Rows& input, const InputScratch& scratch) {
+  parallel_rows(device, input.count, input.count * input.cols, [&](int64_t begin, int64_t end) {
+    const kernels::RoundBf16Args args{input.data, input.stride, scratch.rounded, bf16_stride(input.cols), input.cols,
+                                      begin,      end};
+    device.kernels->round_bf16(&args);
   });
 }
 
@@ -84,8 +98,15 @@ bool uses_quantized_input(const Device& device, const Weight& weight) {
   return !device.exact && device.kernels->matmul_q8[static_cast<int>(weight.matrix.layout)] != nullptr;
 }
 
+bool uses_rounded_input(const Device& device, const Weight& weight) {
+  return !device.exact && device.kernels->matmul_bf16 != nullptr &&
+         weight.matrix.layout == kernels::PackedLayout::kBF16;
+}
+
 void matmul(const Device& device, const Rows& input, const InputScratch& scratch, MatmulOutputs outputs) {
-  if (wanted_forms(device, outputs).quantized) {
+  const InputForms forms = wanted_forms(device, outputs);
+  if (forms.rounded) round_rows(device, input, scratch);
+  if (forms.quantized) {
     const QuantizedRows quantized = quantized_rows(scratch, input.cols);
     parallel_rows(device, input.count, input.count * input.cols, [&](int64_t begin, int64_t end) {
       const kernels::QuantizeArgs args{input.data, input.stride, &quantized, begin, end};
@@ -108,13 +129,14 @@ void matmul_normed(const Device& device, const Rows& input, const NormSpec& norm
     rms_norm(device, input, *norm.weight, norm.eps, norm.weight_offset, normed);
   } else {
     const QuantizedRows quantized = quantized_rows(scratch, input.cols);
+    const bool needs_floats = forms.floats || forms.rounded;
     parallel_rows(device, input.count, input.count * input.cols, [&](int64_t begin, int64_t end) {
       const kernels::RmsNormArgs args{input.data,
                                       input.stride,
                                       norm.weight->vector,
                                       norm.weight_offset,
                                       norm.eps,
-                                      forms.floats ? normed.data : nullptr,
+                                      needs_floats ? normed.data : nullptr,
                                       normed.stride,
                                       input.cols,
                                       0,
@@ -124,6 +146,7 @@ void matmul_normed(const Device& device, const Rows& input, const NormSpec& norm
       device.kernels->rms_norm_quantize(&fused);
     });
   }
+  if (forms.rounded) round_rows(device, normed, scratch);
   run_matmuls(device, normed, scratch, outputs);
 }
 
@@ -131,7 +154,7 @@ void matmul_gated(const Device& device, const Rows& gate, const Rows* up, kernel
                   const InputScratch& scratch, MatmulOutputs outputs) {
   const InputForms forms = wanted_forms(device, outputs);
   const Rows product{scratch.floats, gate.cols, gate.count, gate.cols};
-  if (forms.floats) {
+  if (forms.floats || forms.rounded) {
     gated(device, gate, up, activation, product);
     matmul(device, product, scratch, outputs);
     return;

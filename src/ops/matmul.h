@@ -9,13 +9,16 @@
 
 namespace fastserve::ops {
 
-// Room for a produced input: its floats, and its int8 form. Sized by the workspace for its largest use.
+// Room for a produced input: its floats, and its int8 and bf16 forms. Sized by the workspace for its largest use.
 struct InputScratch {
   float* floats = nullptr;
   int8_t* values = nullptr;
   float* scales = nullptr;
   int32_t* sums = nullptr;
+  uint16_t* rounded = nullptr;  // bf16, rows of bf16_stride(cols)
 };
+// Elements between rows of activations rounded to bf16.
+constexpr int64_t bf16_stride(int64_t cols) { return (cols + 31) / 32 * 32; }
 
 struct MatmulOutput {
   const Weight* weight;
@@ -27,7 +30,7 @@ struct MatmulOutput {
 };
 using MatmulOutputs = std::initializer_list<MatmulOutput>;
 
-// The input is quantised once if any of the weights wants it so on this device.
+// The input is quantised (rounded) once if any of the weights wants it so on this device.
 void matmul(const Device& device, const Rows& input, const InputScratch& scratch, MatmulOutputs outputs);
 
 // An RMS norm, or with a bias a layer norm.
@@ -44,7 +47,8 @@ void matmul_normed(const Device& device, const Rows& input, const NormSpec& norm
 void matmul_gated(const Device& device, const Rows& gate, const Rows* up, kernels::Activation activation,
                   const InputScratch& scratch, MatmulOutputs outputs);
 
-// Whether a weight is computed from int8 activations on this device.
+// Whether a weight is computed from int8 activations on this device, or from activations rounded to bf16.
 bool uses_quantized_input(const Device& device, const Weight& weight);
+bool uses_rounded_input(const Device& device, const Weight& weight);
 
 }  // namespace fastserve::ops

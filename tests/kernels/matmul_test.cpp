@@ -120,7 +120,7 @@ TEST_P(MatmulTest, Int8TablesAgreeToTheBit) {
   if (!is_quantised(type)) GTEST_SKIP() << "float layouts have no int8 path";
   for (const Shape& shape : shapes_for(type)) {
     const PackedWeights w(type, shape.rows, shape.cols, 3);
-    for (const int64_t m : {1, 2, 3, 4, 5, 7, 8, 11, 16, 31}) {
+    for (const int64_t m : {1, 2, 3, 4, 5, 7, 8, 11, 16, 31, 48, 273}) {
       const Input input(m, shape.cols, static_cast<uint32_t>(m));
       const auto expected = multiply_all({&kernels::reference_cpu_table(), true}, w.matrix(), input);
       for (const KernelTable* table : tables()) {

@@ -1,0 +1,220 @@
+// int8 matrix kernels with AMX, for sixteen activation rows and more; fewer go to the VNNI kernels, whose bits are the
+// same. A section of a panel's K-blocks is unpacked once to signed bytes, in the order in which tiles read them, and
+// meets all activation rows. A tile product is the exact integer sum of one K-block, which then takes part in the float
+// sum in the canonical order (kernel_api.h). Layouts with scales for half a K-block gain nothing here and stay with
+// VNNI.
+#include "kernels/cpu/amx/tiles.h"
+#include "kernels/cpu/avx512/bytes64.h"
+#include "kernels/cpu/cpu_kernels.h"
+#include "kernels/cpu/inlining.h"
+#include "kernels/cpu/simd/quant_vectors.h"
+#include "kernels/cpu/simd/store_tile.h"
+
+namespace fastserve::kernels {
+namespace {
+
+constexpr int kSectionBlocks = 20;  // K-blocks unpacked at once, at most
+constexpr int kChunkRows = 256;     // activation rows that meet an unpacked section
+constexpr int kSums = kTileRows * kPanelRows;
+constexpr int kAhead = 2;     // K-blocks between multiplying and reading: stores of tiles reach loads slowly
+constexpr int kInFlight = 4;  // buffers, a power of two
+
+// Part of a panel, unpacked.
+template <typename V>
+struct Section {
+  alignas(64) uint8_t quants[kSectionBlocks * 8 * 64];  // signed
+  alignas(64) float scales[kSectionBlocks * kPanelRows];
+  alignas(64) float mins[V::kHasMin ? kSectionBlocks * kPanelRows : 16];
+};
+
+template <typename V>
+struct AmxWorkspace {
+  Section<V> section;
+  alignas(64) float acc[kChunkRows * kPanelRows];
+  alignas(64) int32_t products[kInFlight][kSums];             // of this K-block and of those under way
+  alignas(64) float scaled_sums[kTileRows * kSectionBlocks];  // [row][block]: a_scale * a_sum, for minimums
+};
+
+template <typename V>
+FASTSERVE_APART void unpack_section(const uint8_t* panel, int64_t block_begin, int blocks, Section<V>* out) {
+  const __m512i offset = _mm512_set1_epi8(static_cast<char>(V::kOffset));
+  for (int b = 0; b < blocks; ++b) {
+    typename V::Block w;
+    V::read(panel, block_begin + b, &w);
+    for (int t = 0; t < 8; ++t) _mm512_store_si512(out->quants + (b * 8 + t) * 64, _mm512_sub_epi8(w.q[t].v, offset));
+    store(out->scales + b * kPanelRows, w.scale[0]);
+    if constexpr (V::kHasMin) store(out->mins + b * kPanelRows, w.min[0]);
+  }
+}
+
+// Where sixteen activation rows begin in a section.
+struct RowGroup {
+  const int8_t* values;
+  int64_t value_stride;
+  const float* scales;
+  const int32_t* sums;
+  int64_t block_stride;  // of scales and sums
+};
+
+FASTSERVE_INLINE void scale_sums(const RowGroup& rows, int blocks, float* scaled_sums) {
+  for (int i = 0; i < kTileRows; ++i) {
+    for (int b = 0; b < blocks; b += 16) {
+      const int n = blocks - b < 16 ? blocks - b : 16;
+      const __m512i sums = _mm512_maskz_loadu_epi32(first_lanes(n), rows.sums + i * rows.block_stride + b);
+      const Vec scales = load_first(rows.scales + i * rows.block_stride + b, n);
+      store_first(scaled_sums + i * kSectionBlocks + b, scales * Vec{_mm512_cvtepi32_ps(sums)}, n);
+    }
+  }
+}
+
+// products = a (sixteen rows) times quants. The two lanes have tiles of their own, so that neighbouring products
+// overlap. Tiles are named by literals: the instructions hold their numbers.
+template <int kLane>
+FASTSERVE_INLINE void multiply_tile(const int8_t* a, int64_t stride, const uint8_t* quants, int32_t* products) {
+  if constexpr (kLane == 0) {
+    _tile_zero(0);
+    _tile_loadd(4, a, stride);
+    _tile_loadd(6, quants, kTileRowBytes);
+    _tile_dpbssd(0, 4, 6);
+    _tile_stored(0, products, kTileRowBytes);
+  } else {
+    _tile_zero(1);
+    _tile_loadd(5, a, stride);
+    _tile_loadd(7, quants, kTileRowBytes);
+    _tile_dpbssd(1, 5, 7);
+    _tile_stored(1, products, kTileRowBytes);
+  }
+}
+
+template <typename V>
+FASTSERVE_INLINE void multiply_block(const RowGroup& rows, const Section<V>& section, int block, int32_t* products) {
+  const int8_t* a = rows.values + block * kActivationBlock;
+  const uint8_t* quants = section.quants + block * 8 * kTileRowBytes;
+  if (block % 2 == 0) {
+    multiply_tile<0>(a, rows.value_stride, quants, products);
+  } else {
+    multiply_tile<1>(a, rows.value_stride, quants, products);
+  }
+}
+
+template <typename V>
+FASTSERVE_INLINE void add_products(const Section<V>& section, int block, const RowGroup& rows, const int32_t* products,
+                                   const float* scaled_sums, Vec* acc) {
+  const Vec scale = load(section.scales + block * kPanelRows);
+  Vec min{};
+  if constexpr (V::kHasMin) min = load(section.mins + block * kPanelRows);
+  FASTSERVE_UNROLL
+  for (int i = 0; i < kTileRows; ++i) {
+    const Vec product = {_mm512_cvtepi32_ps(_mm512_load_si512(products + i * kPanelRows))};
+    acc[i] = fma(product, scale * splat(rows.scales[i * rows.block_stride + block]), acc[i]);
+    if constexpr (V::kHasMin) acc[i] = fma(min, splat(scaled_sums[i * kSectionBlocks + block]), acc[i]);
+  }
+}
+
+// Sixteen rows against a section; acc_memory [row][16 lanes] is read unless `fresh`, and written.
+template <typename V>
+FASTSERVE_APART void multiply_rows(const RowGroup& rows, int blocks, bool fresh, AmxWorkspace<V>* space,
+                                   float* acc_memory) {
+  const Section<V>& section = space->section;
+  if constexpr (V::kHasMin) scale_sums(rows, blocks, space->scaled_sums);
+  Vec acc[kTileRows];
+  FASTSERVE_UNROLL
+  for (int i = 0; i < kTileRows; ++i) acc[i] = fresh ? zero() : load(acc_memory + i * kPanelRows);
+  for (int b = 0; b < kAhead && b < blocks; ++b) multiply_block<V>(rows, section, b, space->products[b]);
+  for (int b = 0; b < blocks; ++b) {
+    if (b + kAhead < blocks) multiply_block<V>(rows, section, b + kAhead, space->products[(b + kAhead) % kInFlight]);
+    add_products<V>(section, b, rows, space->products[b % kInFlight], space->scaled_sums, acc);
+  }
+  FASTSERVE_UNROLL
+  for (int i = 0; i < kTileRows; ++i) store(acc_memory + i * kPanelRows, acc[i]);
+}
+
+RowGroup rows_at(const QuantizedRows& input, int64_t row, int64_t block) {
+  const int64_t row_blocks = input.cols / kActivationBlock;
+  const int64_t first = row * row_blocks + block;
+  return {input.values + first * kActivationBlock, input.cols, input.scales + first, input.sums + first, row_blocks};
+}
+
+// One panel, rows [row_begin, row_begin + rows), a multiple of 16 and at most kChunkRows.
+template <typename V>
+void run_chunk(const MatmulArgs& args, int64_t panel, int64_t row_begin, int rows, AmxWorkspace<V>* space) {
+  const PackedMatrix& w = *args.weights;
+  const int64_t blocks = w.cols / kActivationBlock;
+  const int64_t sections = (blocks + kSectionBlocks - 1) / kSectionBlocks;
+  const int64_t step = (blocks + sections - 1) / sections;
+  for (int64_t b = 0; b < blocks; b += step) {
+    const int count = static_cast<int>(blocks - b < step ? blocks - b : step);
+    unpack_section<V>(w.data + panel * w.panel_bytes, b, count, &space->section);
+    for (int i = 0; i < rows; i += kTileRows) {
+      multiply_rows<V>(rows_at(*args.input_q8, row_begin + i, b), count, b == 0, space, space->acc + i * kPanelRows);
+    }
+  }
+  store_tile(args, panel, row_begin, rows, space->acc);
+}
+
+TileConfig tile_config() {
+  TileConfig config;
+  for (int tile = 0; tile < 2; ++tile) config.set(tile, kTileRows, kTileRowBytes);
+  for (int tile = 4; tile < 6; ++tile) config.set(tile, kTileRows, kActivationBlock);
+  for (int tile = 6; tile < 8; ++tile) config.set(tile, kActivationBlock / 4, kTileRowBytes);
+  return config;
+}
+
+// The rows that fill no tile.
+void run_rest(const MatmulArgs& args, int64_t row_begin) {
+  const QuantizedRows& input = *args.input_q8;
+  const int64_t first = row_begin * (input.cols / kActivationBlock);
+  const QuantizedRows rest_input = {input.values + row_begin * input.cols, input.scales + first, input.sums + first,
+                                    input.cols};
+  MatmulArgs rest = args;
+  rest.input_q8 = &rest_input;
+  rest.m = args.m - row_begin;
+  rest.output = args.output + row_begin * args.output_stride;
+  avx512::matmul_q8_vnni(args.weights->layout)(&rest);
+}
+
+template <PackedLayout kLayout>
+void matmul_q8_tiles(const MatmulArgs* args) {
+  using V = Vectors<kLayout>;
+  const int64_t tiled = args->m / kTileRows * kTileRows;
+  if (tiled > 0) {
+    AmxWorkspace<V> space;
+    const TileConfig config = tile_config();
+    const TileScope scope(config);
+    for (int64_t row = 0; row < tiled; row += kChunkRows) {
+      const int rows = static_cast<int>(tiled - row < kChunkRows ? tiled - row : kChunkRows);
+      for (int64_t p = args->panel_begin; p < args->panel_end; ++p) run_chunk<V>(*args, p, row, rows, &space);
+    }
+  }
+  if (tiled < args->m) run_rest(*args, tiled);
+}
+
+}  // namespace
+
+namespace amx {
+
+MatmulFn matmul_q8(PackedLayout layout) {
+  switch (layout) {
+    case PackedLayout::kQ8:
+      return matmul_q8_tiles<PackedLayout::kQ8>;
+    case PackedLayout::kQ4:
+      return matmul_q8_tiles<PackedLayout::kQ4>;
+    case PackedLayout::kQ4Min:
+      return matmul_q8_tiles<PackedLayout::kQ4Min>;
+    case PackedLayout::kQ5:
+      return matmul_q8_tiles<PackedLayout::kQ5>;
+    case PackedLayout::kQ5Min:
+      return matmul_q8_tiles<PackedLayout::kQ5Min>;
+    case PackedLayout::kQ4K:
+      return matmul_q8_tiles<PackedLayout::kQ4K>;
+    case PackedLayout::kQ5K:
+      return matmul_q8_tiles<PackedLayout::kQ5K>;
+    case PackedLayout::kQ4Table:
+      return matmul_q8_tiles<PackedLayout::kQ4Table>;
+    default:
+      return nullptr;
+  }
+}
+
+}  // namespace amx
+}  // namespace fastserve::kernels
