@@ -298,9 +298,10 @@ FSV_API fsv_status fsv_engine_release(fsv_engine* engine, fsv_error* error);
 FSV_API fsv_status fsv_engine_shutdown(fsv_engine* engine, uint64_t timeout_us, fsv_error* error);
 /* Pumped mode only (else FSV_ERROR_WRONG_MODE): works on the calling thread for about `max_us` microseconds. Work is
  * cut into pieces (layers of few enough rows, parts of the output matrix, panels of a load) that are sized by what
- * earlier ones took. A piece begins where at least half of it fits, so a grant is passed by half a piece: 0.8 ms or a
- * tenth of the grant, whichever is more. Reading a model's header and building its tokenizer are one piece each. 0: one
- * piece of full size. *more is 1 when work is left. One caller at a time: a second gets WRONG_STATE. */
+ * earlier ones took, and a piece begins where at least half of it is expected to fit: a grant is passed by about half a
+ * piece, more where the system takes the processor away. Reading a model's header and building its tokenizer are one
+ * piece each. 0: one piece of full size. *more is 1 when work is left. One caller at a time: a second gets WRONG_STATE.
+ */
 FSV_API fsv_status fsv_engine_step(fsv_engine* engine, uint64_t max_us, uint32_t* more, fsv_error* error);
 /* Stops and resumes computation between layers; submits and polls still work. Idempotent. */
 FSV_API fsv_status fsv_engine_pause(fsv_engine* engine, fsv_error* error);
