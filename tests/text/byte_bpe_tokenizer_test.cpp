@@ -1,7 +1,6 @@
 // Byte-level BPE over a small vocabulary: special tokens, end-of-generation set, bad input, long words, round trips.
 #include <gtest/gtest.h>
 
-#include <chrono>
 #include <random>
 #include <string>
 #include <vector>
@@ -145,11 +144,8 @@ TEST(ByteBpe, RefusesBadVocabularies) {
 TEST(ByteBpe, LongWordIsNotQuadratic) {
   const auto tokenizer = create(small_data());
   std::vector<int32_t> ids;
-  const auto start = std::chrono::steady_clock::now();
-  ASSERT_TRUE(tokenizer->encode(std::string(1 << 20, 'a'), {}, ids).ok());
-  const std::chrono::duration<double> elapsed = std::chrono::steady_clock::now() - start;
+  ASSERT_TRUE(tokenizer->encode(std::string(1 << 20, 'a'), {}, ids).ok());  // a quadratic one runs into the time limit
   EXPECT_EQ(ids.size(), size_t{1} << 18);
-  EXPECT_LT(elapsed.count(), 5.0);  // a quadratic one takes minutes
 }
 
 TEST(ByteBpe, ShortAndLongWordsMergeAlike) {

@@ -2,7 +2,6 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
-#include <chrono>
 #include <filesystem>
 #include <fstream>
 #include <iterator>
@@ -277,12 +276,10 @@ std::vector<Runaway> runaways() {
 TEST(TemplateSafety, RunawaysEndInAStatus) {
   for (const Runaway& runaway : runaways()) {
     SCOPED_TRACE(runaway.name);
-    const auto start = std::chrono::steady_clock::now();
     const auto spans = render(runaway.source);
     EXPECT_EQ(spans.status().code(), StatusCode::kTemplate);
     EXPECT_TRUE(std::string_view(spans.status().message()).starts_with("chat template, line 1: "))
         << spans.status().message();
-    EXPECT_LT(std::chrono::steady_clock::now() - start, std::chrono::seconds(20));
   }
 }
 
