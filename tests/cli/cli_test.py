@@ -361,8 +361,9 @@ class ModelTest(unittest.TestCase):
             ours, theirs = pty.openpty()
         except OSError as error:
             self.skipTest(f"no pseudo-terminal to be had here: {error}")
-        process = subprocess.Popen([PROGRAM, "tokenize", "--model", MODEL], stdin=subprocess.DEVNULL,
-                                   stdout=subprocess.DEVNULL, stderr=theirs)
+        # A load of weights: that of a tokenizer alone may be over before there is anything to show.
+        process = subprocess.Popen([PROGRAM, "run", "--model", MODEL, "--prompt", "One", "--max-tokens", "1"],
+                                   stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=theirs)
         process.wait(timeout=60)
         os.close(theirs)
         self.assertIn(b"loading [", os.read(ours, 65536))
