@@ -205,6 +205,7 @@ class Engine : private Admission {
   std::shared_ptr<LoadedModel> find_shared(const os::File::Identity& identity, const LoadOptions& load_options);
   void run_load_workers(uint64_t ticket, LoadJob& job);
   void log_load(const LoadJob& job, const Status& status) const noexcept;
+  void end_job(uint64_t ticket, LoadJob& job, Result<std::shared_ptr<LoadedModel>> result) noexcept;
   void end_load(uint64_t ticket, Result<std::shared_ptr<LoadedModel>> result) noexcept;
   // Takes a ticket out of the table and its events out of the ring. mutex_ held.
   std::shared_ptr<Ticket> remove_ticket(uint64_t ticket) noexcept;
@@ -262,8 +263,9 @@ class Engine : private Admission {
     Status status;
     std::vector<TokenLogprob> top;
   };
-  std::vector<Drawn> drawn_;  // one for each row of a logits chunk
-  uint64_t turn_ = 0;         // of models; see choose_model
+  std::vector<Drawn> drawn_;      // one for each row of a logits chunk
+  uint64_t turn_ = 0;             // of models; see choose_model
+  uint32_t failed_in_a_row_ = 0;  // steps; guarded by mutex_
   bool admission_failed_ = false;
   uint32_t seen_attention_ = 0;
   bool computed_committed_ = false;

@@ -142,9 +142,7 @@ void Engine::run_loader_thread() {
       }
       return job->take_model();
     });
-    job->drop();  // before anyone learns of the end
-    log_load(*job, result.status());
-    end_load(number, std::move(result));
+    end_job(number, *job, std::move(result));
     lock.lock();
   }
 }
@@ -211,6 +209,12 @@ void Engine::log_load(const LoadJob& job, const Status& status) const noexcept {
   });
 }
 
+void Engine::end_job(uint64_t number, LoadJob& job, Result<std::shared_ptr<LoadedModel>> result) noexcept {
+  job.drop();  // before anyone learns of the end
+  log_load(job, result.status());
+  end_load(number, std::move(result));
+}
+
 void Engine::end_load(uint64_t number, Result<std::shared_ptr<LoadedModel>> result) noexcept {
   const std::lock_guard lock(mutex_);
   if (result.ok()) {
@@ -269,9 +273,7 @@ bool Engine::advance_load() {
   if (pumped_job_->finish_once()) return true;
   const std::shared_ptr<LoadJob> job = std::move(pumped_job_);
   Result<std::shared_ptr<LoadedModel>> result = guarded([&] { return job->take_model(); });
-  job->drop();
-  log_load(*job, result.status());
-  end_load(pumped_ticket_, std::move(result));
+  end_job(pumped_ticket_, *job, std::move(result));
   return true;
 }
 
@@ -287,20 +289,17 @@ void Engine::begin_next_load() {
     job = take_next_load(pumped_ticket_);
   }
   if (job == nullptr) return;
-  std::shared_ptr<LoadedModel> shared;
-  Status status = guarded([&]() -> Status {
+  // A model that is loaded already, or null and the job is ready.
+  Result<std::shared_ptr<LoadedModel>> shared = guarded([&]() -> Result<std::shared_ptr<LoadedModel>> {
     FSV_ASSIGN(const os::File::Identity identity, job->identify());
-    shared = find_shared(identity, job->load_options());
-    return shared != nullptr ? Status() : job->prepare();
+    std::shared_ptr<LoadedModel> found = find_shared(identity, job->load_options());
+    if (found == nullptr) FSV_TRY(job->prepare());
+    return found;
   });
-  if (!status.ok() || shared != nullptr) job->drop();
-  if (!status.ok() || shared != nullptr) log_load(*job, status);
-  if (!status.ok()) {
-    end_load(pumped_ticket_, Result<std::shared_ptr<LoadedModel>>(std::move(status)));
-  } else if (shared != nullptr) {
-    end_load(pumped_ticket_, std::move(shared));
-  } else {
+  if (shared.ok() && *shared == nullptr) {
     pumped_job_ = std::move(job);
+  } else {
+    end_job(pumped_ticket_, *job, std::move(shared));
   }
 }
 

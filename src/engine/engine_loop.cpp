@@ -17,7 +17,6 @@ constexpr std::chrono::milliseconds kFailurePause{1};
 }  // namespace
 
 void Engine::run_engine_thread() {
-  uint32_t failed_in_a_row = 0;
   for (;;) {
     Progress progress = Progress::kIdle;
     const Status status = guarded([&] {
@@ -27,14 +26,10 @@ void Engine::run_engine_thread() {
     std::unique_lock lock(mutex_);
     if (!status.ok()) fail_step(status);
     if (is_stopping_) return;
-    // What failed outside any batch (planning) may do so for want of memory that comes back: the requests stay for some
-    // tries, and end with the reason after them.
     if (!status.ok()) {
-      if (++failed_in_a_row >= kFailuresInARowMax) end_all_requests(FinishReason::kError, status);
-      work_.wait_for(lock, kFailurePause);
+      work_.wait_for(lock, kFailurePause);  // the requests that are left are tried again
       continue;
     }
-    failed_in_a_row = 0;
     if (progress != Progress::kIdle) continue;
     const uint32_t seen = seen_attention_;
     work_.wait(lock, [&] { return is_stopping_ || attention_.load() != seen || (!is_paused_ && !incoming_.empty()); });
@@ -280,6 +275,7 @@ void Engine::end_step() {
   metrics_.max_step_us = std::max(metrics_.max_step_us, step_us);
   metrics_.batch_rows += static_cast<uint64_t>(batch_.row_count());
   ++metrics_.steps;
+  failed_in_a_row_ = 0;
   leave_step();
 }
 
@@ -357,6 +353,9 @@ void Engine::fail_step(const Status& status) {
   std::erase_if(running_, [](const Sequence* sequence) { return sequence->is_finished(); });
   std::erase_if(waiting_, [](const Request* request) { return request->is_finished(); });
   leave_step();
+  // What failed outside any batch (planning) may do so for want of memory that comes back: the requests stay for some
+  // tries, and end with the reason after them.
+  if (++failed_in_a_row_ >= kFailuresInARowMax) end_all_requests(FinishReason::kError, status);
 }
 
 }  // namespace fastserve

@@ -14,11 +14,6 @@
 #include "tensor/packing.h"
 
 namespace fastserve {
-namespace {
-
-constexpr int64_t kChunkBytes = 1 << 20;
-
-}  // namespace
 
 Result<os::File::Identity> LoadJob::identify() {
   const HeapAccount account;
@@ -133,9 +128,8 @@ Status LoadJob::load_vector(const Chunk& chunk) {
   auto* vector = const_cast<float*>(chunk.spec->weight->vector);
   dequantize_row(static_cast<DType>(tensor.type), raw.data(), vector, tensor.element_count());
   // Matrices are too large to look through: what is wrong there shows in the logits.
-  const float* end = vector + tensor.element_count();
-  const float* found =
-      std::find_if_not(vector, vector + tensor.element_count(), [](float x) { return std::isfinite(x); });
+  float* end = vector + tensor.element_count();
+  const float* found = std::find_if_not(vector, end, [](float x) { return std::isfinite(x); });
   if (found != end) {
     return Status(StatusCode::kCorrupt, format("tensor ", tensor.name, " holds ", *found, " at index ", found - vector,
                                                ", expected finite numbers"));
@@ -190,14 +184,7 @@ Status LoadJob::check_cancelled() const {
 
 Status LoadJob::finish() {
   FSV_TRY(check_cancelled());
-  if (model_->def != nullptr) {
-    const int32_t rows = model_->def->shape().vocabulary_size;
-    if (model_->tokenizer->vocabulary_size() != rows) {
-      return Status(StatusCode::kCorrupt, format("the tokenizer has ", model_->tokenizer->vocabulary_size(),
-                                                 " tokens, token_embd.weight has ", rows, " rows"));
-    }
-    FSV_TRY(model_->def->finish());
-  }
+  if (model_->def != nullptr) FSV_TRY(model_->def->finish());
   close_source();  // before KV and activations: the headers of a large vocabulary weigh much
   return model_->def != nullptr ? create_runtime() : Status();
 }

@@ -46,17 +46,16 @@ void SessionTurn::set_prompt(const std::vector<int32_t>& prompt) {
   reusable_max_ = std::min(common_, static_cast<int32_t>(prompt.size()) - 1);
 }
 
-Status SessionTable::add(std::shared_ptr<Session> session) {
+void SessionTable::add(std::shared_ptr<Session> session) {
   session->last_used = ++clock_;
   sessions_.push_back(std::move(session));
-  return {};
 }
 
 Result<std::shared_ptr<Session>> SessionTable::create(std::shared_ptr<LoadedModel> model) {
   auto session = std::make_shared<Session>();
   session->model = std::move(model);
   const std::lock_guard lock(mutex_);
-  FSV_TRY(add(session));
+  add(session);
   return session;
 }
 
@@ -97,7 +96,7 @@ Result<std::shared_ptr<Session>> SessionTable::fork(Session& source, size_t toke
   session->tokens.assign(source.tokens.begin(), source.tokens.begin() + static_cast<std::ptrdiff_t>(count));
   session->turns = source.turns;
   forget_turns_from(*session, count);
-  FSV_TRY(add(session));
+  add(session);
   source.last_used = ++clock_;
   const Status shared = guarded([&] {
     source.model->kv.fork(source.kv, session->kv, static_cast<int32_t>(count));

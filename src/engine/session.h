@@ -100,7 +100,7 @@ class SessionTable {
   friend class SessionTurn;
   void abandon(SessionTurn& turn) noexcept;
   void leave(Session& session) noexcept;
-  Status add(std::shared_ptr<Session> session);
+  void add(std::shared_ptr<Session> session);
 
   std::mutex& mutex_;
   std::vector<std::shared_ptr<Session>> sessions_;

@@ -18,6 +18,13 @@
 namespace fastserve {
 namespace {
 
+// Offsets into a table are 32 bits.
+Status append_bytes(StringTable& table, std::string_view bytes) {
+  table.push_back(bytes);
+  if (table.size_bytes() <= INT32_MAX) return {};
+  return Status(StatusCode::kCorrupt, "tokenizer.json: tokens of 2 GiB");
+}
+
 Status named(const Status& status) { return Status(status.code(), format("tokenizer.json: ", status.message())); }
 
 }  // namespace
@@ -134,14 +141,11 @@ Status HfTokenizerLoader::Work::add_texts() {
     vocabulary_->texts.push_back(decoded.has_value() ? std::string_view(*decoded) : name);
     if (!shares_bytes_) {
       FSV_ASSIGN(const std::string bytes, decoder_->bytes_of(name, false));
-      bytes_->push_back(name.empty() ? std::string_view() : bytes);
-      if (bytes_->size_bytes() > INT32_MAX) return Status(StatusCode::kCorrupt, "tokenizer.json: tokens of 2 GiB");
+      FSV_TRY(append_bytes(*bytes_, name.empty() ? std::string_view() : bytes));
     }
     if (first_bytes_ != nullptr) {
       FSV_ASSIGN(const std::string bytes, decoder_->bytes_of(name, true));
-      first_bytes_->push_back(bytes);
-      if (first_bytes_->size_bytes() > INT32_MAX)
-        return Status(StatusCode::kCorrupt, "tokenizer.json: tokens of 2 GiB");
+      FSV_TRY(append_bytes(*first_bytes_, bytes));
     }
     uint32_t attributes = 0;
     if (tokens_->is_special(id)) {

@@ -209,6 +209,15 @@ class Host {
     }
     return true;
   }
+  // A threaded engine gives back what nobody holds soon after: until all is given back, or a minute is over.
+  bool wait_until_empty() {
+    const auto deadline = std::chrono::steady_clock::now() + std::chrono::minutes(1);
+    while (memory().used_bytes != 0) {
+      if (std::chrono::steady_clock::now() > deadline) return false;
+      std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    }
+    return true;
+  }
   Reply generate_alone(const std::vector<int32_t>& prompt, uint32_t max_tokens, const EditGenerate& edit = nullptr) {
     const fsv_request request = generate(prompt, max_tokens, edit);
     run();

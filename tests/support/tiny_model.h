@@ -145,10 +145,9 @@ inline TinyTensor make(std::string name, std::vector<uint64_t> dimensions, uint3
   }
   std::normal_distribution<float> normal(0, size);
   for (uint64_t i = 0; i < count; ++i) {
-    float value = mean + normal(random);
-    if (type == kTinyBf16) value = std::bit_cast<float>(std::bit_cast<uint32_t>(value) & 0xFFFF0000U);
-    const auto bits = std::bit_cast<uint32_t>(value);
-    tensor.values.push_back(value);
+    auto bits = std::bit_cast<uint32_t>(mean + normal(random));
+    if (type == kTinyBf16) bits &= 0xFFFF0000U;
+    tensor.values.push_back(std::bit_cast<float>(bits));
     if (type == kTinyF32) put16(tensor.bytes, static_cast<uint16_t>(bits));
     put16(tensor.bytes, static_cast<uint16_t>(bits >> 16));
   }

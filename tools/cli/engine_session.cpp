@@ -88,6 +88,7 @@ void EngineSession::load(const EngineOptions& options) {
   fsv_ticket ticket = 0;
   check(fsv_model_load(engine_, &config, &ticket, &error), error);
   ProgressBar bar("loading");
+  bar.update(0, 1);  // at once: a load may be over before it says how far it is
   for (bool ended = false; !ended;) {
     for (const fsv_event& event : wait_events()) {
       if (event.request != ticket) continue;
