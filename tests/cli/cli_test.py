@@ -9,6 +9,7 @@ import os
 import pty
 import shutil
 import signal
+import struct
 import subprocess
 import sys
 import tempfile
@@ -121,8 +122,8 @@ class ModelTest(unittest.TestCase):
             print(f"SKIPPED: {MODEL} is missing; ./dev models fetches it")
             raise unittest.SkipTest(MODEL)
 
-    def run_json(self, *arguments, stdin=b""):
-        result = fastserve(*arguments, "--model", MODEL, "--json", stdin=stdin)
+    def run_json(self, *arguments, stdin=b"", model=MODEL):
+        result = fastserve(*arguments, "--model", model, "--json", stdin=stdin)
         self.assertEqual(result.returncode, 0, result.stderr)
         self.assertEqual(result.stderr, b"")  # no progress bar where there is no terminal
         return json.loads(result.stdout)
@@ -226,6 +227,29 @@ class ModelTest(unittest.TestCase):
         summary = fastserve("inspect", "--model", MODEL).stdout.decode()
         self.assertIn("llama", summary)
         self.assertIn("Q4_1", summary)
+
+    def test_model_sampling(self):
+        """A copy of the model whose makers recommend a wild temperature."""
+        def text(string):
+            return struct.pack("<Q", len(string)) + string
+
+        setting = text(b"general.sampling.temp") + struct.pack("<If", 6, 5.0)
+        key = text(b"general.filler") + struct.pack("<I", 8)
+        filler = key + text(b" " * (-(len(setting) + len(key) + 8) % 32))  # what follows keeps its alignment
+        with tempfile.NamedTemporaryFile(suffix=".gguf") as copy, open(MODEL, "rb") as model:
+            magic_version_tensors, keys = model.read(16), struct.unpack("<Q", model.read(8))[0]
+            copy.write(magic_version_tensors + struct.pack("<Q", keys + 2) + setting + filler)
+            shutil.copyfileobj(model, copy)
+            copy.flush()
+
+            def answer(model, *options):
+                return self.run_json("run", "--prompt", "Tell me a story", "--max-tokens", 12, "--seed", 3, *options,
+                                     model=model)["token_ids"]
+
+            recommended = answer(copy.name, "--model-sampling")
+            self.assertEqual(recommended, answer(MODEL, "--temperature", 5))
+            self.assertEqual(answer(copy.name, "--model-sampling", "--temperature", 0), answer(MODEL))
+            self.assertNotEqual(recommended, answer(copy.name))
 
     def test_interrupt_stops_the_answer(self):
         process = subprocess.Popen([PROGRAM, "run", "--model", MODEL, "--prompt", "Count to ten thousand.", "--max-tokens",

@@ -158,7 +158,7 @@ fsv_request Chat::submit() {
   fsv_chat chat;
   fsv_chat_init(&chat);
   chat.messages_json = {messages.data(), messages.size()};
-  GenerationConfig config(options_.generation);
+  GenerationConfig config(options_.generation, session_);
   config->session = kept_;
   fsv_request request = 0;
   fsv_error error;

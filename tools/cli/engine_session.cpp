@@ -103,6 +103,14 @@ void EngineSession::load(const EngineOptions& options) {
   check(fsv_ticket_take_model(engine_, ticket, &model_, &error), error);
 }
 
+fsv_sampling EngineSession::model_sampling() const {
+  fsv_sampling sampling;
+  fsv_sampling_init(&sampling);
+  fsv_error error;
+  check(fsv_model_default_sampling(model_, &sampling, &error), error);
+  return sampling;
+}
+
 std::vector<int32_t> EngineSession::tokenize(std::string_view text, uint32_t flags) const {
   return filled_ids([&](int32_t* ids, size_t capacity, size_t* count, fsv_error* error) {
     return fsv_tokenize(model_, text.data(), text.size(), flags, ids, capacity, count, error);

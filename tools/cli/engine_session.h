@@ -41,6 +41,7 @@ class EngineSession {
   const fsv_model_info& info() const { return info_; }
   double load_ms() const { return load_ms_; }  // engine creation and load, until the model was ready
 
+  fsv_sampling model_sampling() const;  // as the model's makers recommend; may point into the model
   std::vector<int32_t> tokenize(std::string_view text, uint32_t flags) const;
   std::vector<int32_t> chat_tokenize(std::span<const fsv_chat_message> messages) const;
   // The token that the model puts before every text, or none.

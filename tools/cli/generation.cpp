@@ -7,25 +7,32 @@ namespace fastserve::cli {
 
 void add_generation_options(CLI::App& command, GenerationOptions& options) {
   command.add_option("--max-tokens", options.max_tokens, "longest answer in tokens")->capture_default_str();
-  command.add_option("--temperature", options.temperature, "0: always the most likely token")->capture_default_str();
+  command.add_option("--temperature", options.temperature, "0 (default): always the most likely token");
   command.add_option("--top-k", options.top_k, "draw from the k most likely tokens; 0: all");
   command.add_option("--top-p", options.top_p, "draw from the smallest set with this probability; 1: all");
   command.add_option("--min-p", options.min_p, "drop tokens below this share of the most likely one; 0: none");
   command.add_option("--repetition-penalty", options.repetition_penalty, "above 1: tokens that occurred become rarer");
+  command.add_flag("--model-sampling", options.model_sampling,
+                   "sample as the model's makers recommend in its files, but for the options given");
   command.add_option("--seed", options.seed, "same seed, same answer")->capture_default_str();
   command.add_option("--stop", options.stop, "end before this text (may be given several times)")
       ->allow_extra_args(false);
   command.add_flag("--ignore-eos", options.ignore_eos, "go on after end-of-text tokens");
 }
 
-GenerationConfig::GenerationConfig(const GenerationOptions& options) {
+GenerationConfig::GenerationConfig(const GenerationOptions& options, const EngineSession& session) {
   for (const std::string& stop : options.stop) stops_.push_back({stop.data(), stop.size()});
   fsv_sampling_init(&sampling_);
-  sampling_.temperature = options.temperature;
-  sampling_.top_k = options.top_k;
-  sampling_.top_p = options.top_p;
-  sampling_.min_p = options.min_p;
-  sampling_.repetition_penalty = options.repetition_penalty;
+  sampling_.temperature = 0;
+  if (options.model_sampling) sampling_ = session.model_sampling();
+  const auto change = [](auto& setting, const auto& given) {
+    if (given.has_value()) setting = *given;
+  };
+  change(sampling_.temperature, options.temperature);
+  change(sampling_.top_k, options.top_k);
+  change(sampling_.top_p, options.top_p);
+  change(sampling_.min_p, options.min_p);
+  change(sampling_.repetition_penalty, options.repetition_penalty);
   sampling_.seed = options.seed;
   fsv_generate_config_init(&config_);
   config_.max_tokens = options.max_tokens;

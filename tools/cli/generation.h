@@ -5,6 +5,7 @@
 #include <CLI/CLI.hpp>
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -16,11 +17,10 @@ namespace fastserve::cli {
 
 struct GenerationOptions {
   uint32_t max_tokens = 256;
-  float temperature = 0;
-  int32_t top_k = 0;
-  float top_p = 1;
-  float min_p = 0;
-  float repetition_penalty = 1;
+  bool model_sampling = false;
+  // Those given change single settings of what applies otherwise: greedy, or the model's own with model_sampling.
+  std::optional<float> temperature, top_p, min_p, repetition_penalty;
+  std::optional<int32_t> top_k;
   uint64_t seed = 0;
   std::vector<std::string> stop;
   bool ignore_eos = false;
@@ -28,10 +28,11 @@ struct GenerationOptions {
 
 void add_generation_options(CLI::App& command, GenerationOptions& options);
 
-// The library's form of these options; the prompt is the caller's to add. Points into `options` and itself.
+// The library's form of these options; the prompt is the caller's to add. Points into `options`, the session's model
+// and itself.
 class GenerationConfig {
  public:
-  explicit GenerationConfig(const GenerationOptions& options);
+  GenerationConfig(const GenerationOptions& options, const EngineSession& session);
   GenerationConfig(const GenerationConfig&) = delete;
   GenerationConfig& operator=(const GenerationConfig&) = delete;
   fsv_generate_config* operator->() { return &config_; }

@@ -36,7 +36,7 @@ std::vector<int32_t> prompt_tokens(const EngineSession& session, const RunOption
 }
 
 fsv_request submit(const EngineSession& session, const RunOptions& options, const std::vector<int32_t>& prompt) {
-  GenerationConfig config(options.generation);
+  GenerationConfig config(options.generation, session);
   config->token_ids = prompt.data();
   config->token_count = prompt.size();
   fsv_request request = 0;
