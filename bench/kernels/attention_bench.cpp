@@ -145,6 +145,10 @@ bool register_all() {
         benchmark::RegisterBenchmark(("decode_2048" + end).c_str(), attend, table, type, shape, 2048, 1);
         benchmark::RegisterBenchmark(("decode_128" + end).c_str(), attend, table, type, shape, 128, 1);
         benchmark::RegisterBenchmark(("prefill_512" + end).c_str(), attend, table, type, shape, 512, 512);
+        for (const int rows : {1, 2, 4, 8, 16, 64}) {  // of a long prompt, as time grants cut it
+          const std::string chunk = "chunk_" + std::to_string(rows) + "_at_4096";
+          benchmark::RegisterBenchmark((chunk + end).c_str(), attend, table, type, shape, 4096, rows);
+        }
         benchmark::RegisterBenchmark(("append_1" + end).c_str(), append, table, type, shape, 1);
         benchmark::RegisterBenchmark(("append_256" + end).c_str(), append, table, type, shape, 256);
       }

@@ -32,8 +32,7 @@ void norm_and_rotate(const ForwardPass& pass, const AttentionConfig& config, con
     ops::rms_norm_heads(device, k, config.kv_head_count, config.head_dim, weights.k_norm, config.qk_norm_eps, 0);
   }
   if (!config.rotary) return;
-  const ops::RopeAngles angles{pass.workspace->cosines(config.rope_set), pass.workspace->sines(config.rope_set),
-                               config.rope_pairs};
+  const ops::RopeAngles angles{pass.cosines(config.rope_set), pass.sines(config.rope_set), config.rope_pairs};
   // q and k lie side by side, so their heads rotate in one call.
   const Rows qk{q.data, q.stride, q.count, q.cols + k.cols};
   ops::rope(device, qk, config.head_count + config.kv_head_count, config.head_dim, config.rope_kind, angles);
@@ -46,7 +45,7 @@ void attention_block(const ForwardPass& pass, int32_t layer, const AttentionConf
   const Device& device = *pass.device;
   const Workspace& workspace = *pass.workspace;
   const int64_t rows = pass.batch.row_count;
-  const Rows hidden = workspace.hidden(rows);
+  const Rows hidden = pass.hidden();
   const Rows qkv = workspace.qkv(rows);
   const Rows q{qkv.data, qkv.stride, rows, config.q_size()};
   const Rows k{q.data + config.q_size(), qkv.stride, rows, config.k_size()};

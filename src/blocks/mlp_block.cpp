@@ -10,7 +10,7 @@ void mlp_block(const ForwardPass& pass, const MlpConfig& config, const MlpWeight
   const Device& device = *pass.device;
   const Workspace& workspace = *pass.workspace;
   const int64_t rows = pass.batch.row_count;
-  const Rows hidden = workspace.hidden(rows);
+  const Rows hidden = pass.hidden();
   const bool is_gated = weights.gate.present() || weights.gate_up.present();
   const Rows both = workspace.gate_up(rows);
   const Rows gate{both.data, both.stride, rows, config.intermediate};

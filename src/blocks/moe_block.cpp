@@ -71,7 +71,7 @@ void run_expert(const ForwardPass& pass, const MoeConfig& config, const MoeWeigh
   ops::matmul_gated(*pass.device, gate, &up, config.activation, workspace.input(),
                     {{&down_weight, output.data, output.stride}});
   for (int64_t i = 0; i < row_count; ++i) {
-    float* hidden = workspace.hidden(pass.batch.row_count).row(scratch.rows[i]);
+    float* hidden = pass.hidden().row(scratch.rows[i]);
     const float* addend = output.row(i);
     for (int64_t col = 0; col < normed.cols; ++col) hidden[col] += scratch.row_weights[i] * addend[col];
   }
@@ -83,7 +83,7 @@ void moe_block(const ForwardPass& pass, const MoeConfig& config, const MoeWeight
   const Workspace& workspace = *pass.workspace;
   const MoeScratch& scratch = workspace.moe();
   const int64_t rows = pass.batch.row_count;
-  const Rows hidden = workspace.hidden(rows);
+  const Rows hidden = pass.hidden();
   const Rows normed{scratch.normed, hidden.cols, rows, hidden.cols};
   ops::rms_norm(*pass.device, hidden, *norm.weight, norm.eps, norm.weight_offset, normed);
   ops::matmul(*pass.device, normed, workspace.input(), {{&weights.router, scratch.logits, config.expert_count}});

@@ -45,8 +45,13 @@ class Workspace {
   int64_t row_capacity() const { return row_capacity_; }
   int64_t logit_row_capacity() const { return logit_row_capacity_; }
 
-  // Rows of the current step: views over `count` rows.
-  Rows hidden(int64_t count) const { return {hidden_, shape_.hidden, count, shape_.hidden}; }
+  // What layers pass on: `count` rows of the current step from row `begin` on, and the angles of their positions.
+  Rows hidden(int64_t count, int64_t begin = 0) const {
+    return {hidden_ + begin * shape_.hidden, shape_.hidden, count, shape_.hidden};
+  }
+  float* cosines(int set, int64_t begin = 0) const { return cosines_[set] + begin * shape_.rope_pairs; }
+  float* sines(int set, int64_t begin = 0) const { return sines_[set] + begin * shape_.rope_pairs; }
+  // What a layer needs while it runs: room for `count` rows.
   Rows qkv(int64_t count) const { return {qkv_, shape_.qkv, count, shape_.qkv}; }
   Rows attention_out(int64_t count) const {
     return {attention_out_, shape_.attention_out, count, shape_.attention_out};
@@ -60,8 +65,6 @@ class Workspace {
   Rows logits(int64_t count) const { return {logits_, shape_.vocabulary, count, shape_.vocabulary}; }
   const ops::InputScratch& input() const { return input_; }
   const MoeScratch& moe() const { return moe_; }
-  float* cosines(int set) const { return cosines_[set]; }
-  float* sines(int set) const { return sines_[set]; }
 
  private:
   template <typename Place>

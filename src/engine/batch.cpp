@@ -11,6 +11,7 @@ void Batch::reserve(int32_t row_capacity, int32_t sequence_capacity) {
   positions_.resize(static_cast<size_t>(row_capacity));
   sequences_.reserve(static_cast<size_t>(sequence_capacity));
   for (auto& views : views_) views.reserve(static_cast<size_t>(sequence_capacity));
+  for (auto& views : some_views_) views.reserve(static_cast<size_t>(sequence_capacity));
 }
 
 void Batch::begin(LoadedModel& model) {
@@ -55,9 +56,10 @@ void Batch::remove(int32_t sequence_index) {
   rebuild_views();
 }
 
+int32_t Batch::group_count() const { return std::min(model_->kv.group_count(), kKvGroupsMax); }
+
 void Batch::rebuild_views() {
-  const int32_t group_count = std::min(model_->kv.group_count(), kKvGroupsMax);
-  for (int32_t group = 0; group < group_count; ++group) {
+  for (int32_t group = 0; group < group_count(); ++group) {
     auto& views = views_[group];
     views.clear();
     for (const BatchSequence& entry : sequences_) {
@@ -75,6 +77,27 @@ BatchView Batch::view() const {
   view.row_count = row_count_;
   view.sequence_count = static_cast<int32_t>(sequences_.size());
   view.views = view_pointers_;
+  return view;
+}
+
+BatchView Batch::view(int32_t row_begin, int32_t row_count) {
+  BatchView view;
+  view.row_begin = row_begin;
+  view.token_ids = token_ids_.data() + row_begin;
+  view.positions = positions_.data() + row_begin;
+  view.row_count = row_count;
+  view.views = some_view_pointers_;
+  for (int32_t group = 0; group < group_count(); ++group) {
+    std::vector<kernels::KvView>& views = some_views_[group];
+    views.clear();
+    for (const kernels::KvView& whole : views_[group]) {
+      if (const kernels::KvView some = rows_of(whole, row_begin, row_count); some.row_count > 0) {
+        views.push_back(some);
+      }
+    }
+    some_view_pointers_[group] = views.data();
+    view.sequence_count = static_cast<int32_t>(views.size());
+  }
   return view;
 }
 

@@ -35,16 +35,19 @@ class Batch {
   int32_t row_count() const { return row_count_; }
   const std::vector<BatchSequence>& sequences() const { return sequences_; }
   BatchView view() const;
+  // Some of the rows; valid until the next call.
+  BatchView view(int32_t row_begin, int32_t row_count);
 
  private:
   void rebuild_views();
+  int32_t group_count() const;
 
   LoadedModel* model_ = nullptr;
   int32_t row_count_ = 0;
   std::vector<BatchSequence> sequences_;
   std::vector<int32_t> token_ids_, positions_;
-  std::vector<kernels::KvView> views_[kKvGroupsMax];
-  const kernels::KvView* view_pointers_[kKvGroupsMax] = {};
+  std::vector<kernels::KvView> views_[kKvGroupsMax], some_views_[kKvGroupsMax];
+  const kernels::KvView *view_pointers_[kKvGroupsMax] = {}, *some_view_pointers_[kKvGroupsMax] = {};
 };
 
 }  // namespace fastserve

@@ -236,9 +236,11 @@ void Engine::drop_cancelled_from_batch() {
   collect_cancelled();
   if (computed_committed_) return;
   for (size_t i = batch_.sequences().size(); i-- > 0;) {
-    if (batch_.sequences()[i].sequence->is_finished()) batch_.remove(static_cast<int32_t>(i));
+    const BatchSequence entry = batch_.sequences()[i];
+    if (!entry.sequence->is_finished()) continue;
+    batch_.remove(static_cast<int32_t>(i));
+    runner_.rows_removed(entry.row_begin, entry.row_count);
   }
-  runner_.batch_changed();
 }
 
 // Every layer has run: the batch's tokens are in the cache.

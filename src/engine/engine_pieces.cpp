@@ -7,14 +7,16 @@
 namespace fastserve {
 
 // Decoding rows are taken whole and a few rows of prompts beside them, so that neither waits for the other for ever.
+// Prompts alone take a few pieces' rows: the pieces of a layer find its weights and keys in the caches.
 int32_t Engine::step_rows_max(const LoadedModel& model) const {
-  constexpr int32_t kPromptRowsMin = 4;
+  constexpr int32_t kPromptRowsMin = 4, kPromptPieces = 4;
   const auto rows_max = static_cast<int32_t>(options_.max_batch_tokens);
   const int32_t fitting = model.pacer.rows(grant_.total_ns, rows_max);
   const auto decoding = std::count_if(running_views_.begin(), running_views_.end(),
                                       [](const SequenceView& view) { return view.decoding; });
   const bool has_prompts = !waiting_views_.empty() || static_cast<size_t>(decoding) < running_views_.size();
-  const int32_t needed = static_cast<int32_t>(decoding) + (decoding > 0 && has_prompts ? kPromptRowsMin : 0);
+  if (decoding == 0) return static_cast<int32_t>(std::min<int64_t>(rows_max, int64_t{kPromptPieces} * fitting));
+  const int32_t needed = static_cast<int32_t>(decoding) + (has_prompts ? kPromptRowsMin : 0);
   return std::min(rows_max, std::max(fitting, needed));
 }
 
@@ -35,10 +37,10 @@ bool Engine::run_piece() {
 
 bool Engine::run_layer(GrantPacer& pacer) {
   const bool is_layer = runner_.phase() == Runner::Phase::kLayers;
-  const int32_t rows = batch_.row_count();
+  const int32_t rows = pacer.piece_rows(grant_.total_ns, runner_.layer_rows_left());
   if (!may_begin(is_layer ? pacer.expected_layer_ns(rows) : 0)) return false;
   const int64_t began_ns = clock_.now_ns();
-  (void)runner_.advance();
+  (void)runner_.advance(rows);
   if (!is_layer) return true;
   pacer.record_layer(rows, clock_.now_ns() - began_ns);
   if (!runner_.layers_done()) return true;
@@ -53,7 +55,7 @@ bool Engine::run_head(GrantPacer& pacer) {
   if (!may_begin(pacer.expected_head_ns(rows, panels))) return false;
   sampled_count_ = 0;
   const int64_t began_ns = clock_.now_ns();
-  (void)runner_.advance(panels);
+  (void)runner_.advance(0, panels);
   pacer.record_head(rows, panels, clock_.now_ns() - began_ns);
   if (grant_.total_ns != GrantPacer::kNoGrant) return true;
   sampled_count_ = runner_.ready_count();

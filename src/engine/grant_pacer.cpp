@@ -32,25 +32,35 @@ int32_t GrantPacer::rows(int64_t grant_ns, int32_t rows_max) const {
   return clamped(std::min<int64_t>(wanted, 2 * int64_t{learned_rows_}), rows_max);
 }
 
+int32_t GrantPacer::piece_rows(int64_t grant_ns, int32_t rows_left) const {
+  if (rows_left <= 0) return 0;
+  const int32_t fitting = rows(grant_ns, rows_left);
+  const int32_t pieces = (rows_left + fitting - 1) / fitting;
+  return (rows_left + pieces - 1) / pieces;
+}
+
+// Pieces of one step differ by little, so time counts as if it went with the rows.
 void GrantPacer::record_layer(int32_t rows, int64_t duration_ns) {
-  if (rows != step_rows_) layer_count_ = 0;  // rows left the batch
-  step_rows_ = rows;
-  if (layer_count_ < kLayersMax) layer_ns_[static_cast<size_t>(layer_count_++)] = duration_ns;
+  if (rows <= 0) return;
+  if (piece_count_ == 0) step_rows_ = rows;
+  if (piece_count_ < kPiecesMax) {
+    piece_ns_[static_cast<size_t>(piece_count_++)] = duration_ns * step_rows_ / rows;
+  }
 }
 
 // The median: interruptions by others are not to be learned from.
 void GrantPacer::end_layers() {
-  if (layer_count_ == 0) return;
-  const auto median = layer_ns_.begin() + layer_count_ / 2;
-  std::nth_element(layer_ns_.begin(), median, layer_ns_.begin() + layer_count_);
+  if (piece_count_ == 0) return;
+  const auto median = piece_ns_.begin() + piece_count_ / 2;
+  std::nth_element(piece_ns_.begin(), median, piece_ns_.begin() + piece_count_);
   const bool is_same_size = step_rows_ == learned_rows_;
   learned_layer_ns_ = is_same_size ? mixed(learned_layer_ns_, *median) : *median;
   learned_rows_ = step_rows_;
-  layer_count_ = 0;
+  piece_count_ = 0;
 }
 
 int64_t GrantPacer::expected_layer_ns(int32_t rows) const {
-  if (layer_count_ > 0 && rows == step_rows_) return layer_ns_[static_cast<size_t>(layer_count_) - 1];
+  if (piece_count_ > 0) return piece_ns_[static_cast<size_t>(piece_count_) - 1] * rows / step_rows_;
   return learned_rows_ == 0 ? 0 : learned_layer_ns_ * rows / learned_rows_;
 }
 

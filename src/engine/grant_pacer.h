@@ -18,8 +18,10 @@ class GrantPacer {
   // are used up on average and passed by less than half a piece.
   static bool fits(int64_t expected_ns, int64_t left_ns) { return left_ns > expected_ns / 2; }
 
-  // Rows of the next step under a grant, at most `rows_max`.
+  // Rows of a layer that one piece should take under a grant, at most `rows_max`.
   int32_t rows(int64_t grant_ns, int32_t rows_max) const;
+  // Of the `rows_left` of a layer, those of the next piece: pieces of one size as nearly as may be.
+  int32_t piece_rows(int64_t grant_ns, int32_t rows_left) const;
   void record_layer(int32_t rows, int64_t duration_ns);
   // After the last layer of a step: what its layers took becomes the estimate.
   void end_layers();
@@ -35,13 +37,13 @@ class GrantPacer {
   int64_t expected_sampling_ns(int32_t rows) const { return rows * sample_row_ns_; }
 
  private:
-  static constexpr int32_t kLayersMax = 256;
+  static constexpr int32_t kPiecesMax = 256;
   static constexpr int32_t kHeadSizes = 8;  // rows in powers of two
   static int32_t head_size_of(int32_t rows);
 
-  std::array<int64_t, kLayersMax> layer_ns_{};  // of the step under way
-  int32_t layer_count_ = 0;
-  int32_t step_rows_ = 0;     // of the step under way
+  std::array<int64_t, kPiecesMax> piece_ns_{};  // of the step under way, as pieces of step_rows_
+  int32_t piece_count_ = 0;
+  int32_t step_rows_ = 0;     // of the first piece of the step under way
   int32_t learned_rows_ = 0;  // 0: nothing learned
   int64_t learned_layer_ns_ = 0;
   std::array<int64_t, kHeadSizes> panel_ns_{};  // by head_size_of(rows); 0: unknown

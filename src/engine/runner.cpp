@@ -6,48 +6,61 @@
 
 namespace fastserve {
 
-void Runner::begin(const Batch& batch) {
+void Runner::begin(Batch& batch) {
   batch_ = &batch;
   phase_ = batch.row_count() > 0 ? Phase::kEmbed : Phase::kIdle;
-  next_layer_ = 0;
+  next_layer_ = next_row_ = 0;
   head_panel_ = 0;
   chunk_ready_ = false;
 }
 
-void Runner::batch_changed() {
+void Runner::rows_removed(int32_t row_begin, int32_t row_count) {
+  next_row_ -= std::clamp(next_row_ - row_begin, 0, row_count);
   if (batch_->row_count() == 0) phase_ = Phase::kIdle;
 }
 
-ForwardPass Runner::pass() const {
+ForwardPass Runner::pass(const BatchView& rows) const {
   const LoadedModel& model = *batch_->model();
   ForwardPass pass;
   pass.device = &device_;
   pass.workspace = &model.workspace;
   pass.kv = {model.kv.layers(), model.kv.layer_groups()};
-  pass.batch = batch_->view();
+  pass.batch = rows;
   return pass;
 }
 
-Runner::Phase Runner::advance(int32_t head_panels_max) {
-  const ModelDef& def = *batch_->model()->def;
+Runner::Phase Runner::advance(int32_t layer_rows_max, int32_t head_panels_max) {
   const Phase ran = phase_;
   chunk_ready_ = false;
   switch (phase_) {
     case Phase::kIdle:
       break;
     case Phase::kEmbed:
-      def.embed(pass());
+      batch_->model()->def->embed(pass(batch_->view()));
       phase_ = Phase::kLayers;
       break;
     case Phase::kLayers:
-      def.layer(pass(), next_layer_);
-      if (++next_layer_ == def.shape().layer_count) phase_ = Phase::kHead;
+      advance_layer(layer_rows_max);
       break;
     case Phase::kHead:
       advance_head(head_panels_max);
       break;
   }
   return ran;
+}
+
+void Runner::advance_layer(int32_t rows_max) {
+  const ModelDef& def = *batch_->model()->def;
+  const int32_t left = layer_rows_left(), count = std::min(left, rows_max);
+  if (count == batch_->row_count()) {
+    def.layer(pass(batch_->view()), next_layer_);
+  } else if (count > 0) {  // none where the rows that were left are gone
+    def.layer(pass(batch_->view(next_row_, count)), next_layer_);
+  }
+  next_row_ += count;
+  if (count < left) return;
+  next_row_ = 0;
+  if (++next_layer_ == def.shape().layer_count) phase_ = Phase::kHead;
 }
 
 void Runner::advance_head(int32_t panels_max) {
@@ -59,7 +72,7 @@ void Runner::advance_head(int32_t panels_max) {
   }
   for (size_t i = chunk_begin_; i < chunk_end_; ++i) rows[i - chunk_begin_] = logit_rows_[i].row;
   const int32_t left = head_panels_left(), count = std::min(left, panels_max);
-  batch_->model()->def->head(pass(), rows.data(), row_count, {head_panel_, head_panel_ + count});
+  batch_->model()->def->head(pass(batch_->view()), rows.data(), row_count, {head_panel_, head_panel_ + count});
   head_panel_ += count;
   if (count < left) return;
   head_panel_ = 0;

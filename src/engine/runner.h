@@ -22,13 +22,15 @@ class Runner {
   explicit Runner(const Device& device) : device_(device) {}
   void reserve(int32_t logit_row_capacity) { logit_rows_.reserve(static_cast<size_t>(logit_row_capacity)); }
 
-  void begin(const Batch& batch);
-  // Computes the next piece: the embedding, a layer, or some panels of the head for a chunk of rows. When the last
-  // panels of a chunk are done, chunk() holds the rows whose logits lie in the workspace, until the next piece.
-  Phase advance(int32_t head_panels_max = INT32_MAX);
+  void begin(Batch& batch);
+  // Computes the next piece: the embedding, some rows of a layer, or some panels of the head for a chunk of rows. When
+  // the last panels of a chunk are done, chunk() holds the rows whose logits lie in the workspace, until the next
+  // piece.
+  Phase advance(int32_t layer_rows_max = INT32_MAX, int32_t head_panels_max = INT32_MAX);
   bool active() const { return phase_ != Phase::kIdle; }
   Phase phase() const { return phase_; }
   size_t ready_count() const { return chunk_ready_ ? chunk_end_ - chunk_begin_ : 0; }  // of chunk()
+  int32_t layer_rows_left() const { return batch_->row_count() - next_row_; }          // of the layer under way
   // Of the next head piece: its rows, and the panels that are left of them.
   int32_t head_row_count() const;
   int32_t head_panels_left() const;
@@ -36,8 +38,8 @@ class Runner {
   bool layers_done() const { return phase_ == Phase::kHead || phase_ == Phase::kIdle; }
   // Call once the batch's tokens are committed: the rows whose logits are wanted are known then.
   void begin_head();
-  // Call between pieces when the batch changed; with no row left the step ends.
-  void batch_changed();
+  // Call between pieces for rows that left the batch; with no row left the step ends.
+  void rows_removed(int32_t row_begin, int32_t row_count);
   void stop() {
     phase_ = Phase::kIdle;
     chunk_ready_ = false;
@@ -49,14 +51,15 @@ class Runner {
 
  private:
   static constexpr size_t kChunkRowsMax = 64;
-  ForwardPass pass() const;
+  ForwardPass pass(const BatchView& rows) const;
+  void advance_layer(int32_t rows_max);
   void advance_head(int32_t panels_max);
   void collect_logit_rows(const BatchSequence& entry);
 
   const Device& device_;
-  const Batch* batch_ = nullptr;
+  Batch* batch_ = nullptr;
   Phase phase_ = Phase::kIdle;
-  int32_t next_layer_ = 0;
+  int32_t next_layer_ = 0, next_row_ = 0;  // of that layer
   std::vector<LogitRow> logit_rows_;
   size_t chunk_begin_ = 0, chunk_end_ = 0;
   int32_t head_panel_ = 0;  // next of the chunk; 0: the next piece begins a chunk

@@ -186,7 +186,7 @@ Status Decoder::finish() {
 
 void Decoder::embed(const ForwardPass& pass) const {
   const Workspace& workspace = *pass.workspace;
-  const Rows hidden = workspace.hidden(pass.batch.row_count);
+  const Rows hidden = pass.hidden();
   ops::get_rows(*pass.device, embedding_, pass.batch.token_ids, config_.embedding_scale, hidden);
   for (size_t set = 0; set < config_.rope_sets.size(); ++set) {
     const RopeSet& rope = config_.rope_sets[set];
@@ -199,7 +199,7 @@ void Decoder::embed(const ForwardPass& pass) const {
 void Decoder::add_post_norm(const ForwardPass& pass, const Weight& weight) const {
   const Rows output = pass.workspace->residual(pass.batch.row_count);
   ops::rms_norm(*pass.device, output, weight, config_.norm_eps, 0, output);
-  ops::add(*pass.device, pass.workspace->hidden(pass.batch.row_count), output);
+  ops::add(*pass.device, pass.hidden(), output);
 }
 
 void Decoder::layer(const ForwardPass& pass, int32_t index) const {

@@ -62,7 +62,7 @@ std::vector<float> rope_frequencies(float base, int32_t dims) {
 
 Rows output_head(const ForwardPass& pass, const int32_t* rows, int32_t row_count, const ops::NormSpec& norm,
                  const Weight& output, PanelRange panels) {
-  const Rows hidden = pass.workspace->hidden(pass.batch.row_count);
+  const Rows hidden = pass.hidden();
   const Rows selected = pass.workspace->selected(row_count);
   for (int32_t i = 0; i < row_count; ++i) {
     std::memcpy(selected.row(i), hidden.row(rows[i]), static_cast<size_t>(hidden.cols) * sizeof(float));

@@ -100,7 +100,7 @@ std::vector<TensorSpec> Gpt2::tensors() {
 }
 
 void Gpt2::embed(const ForwardPass& pass) const {
-  const Rows hidden = pass.workspace->hidden(pass.batch.row_count);
+  const Rows hidden = pass.hidden();
   const Rows positions = pass.workspace->residual(pass.batch.row_count);
   ops::get_rows(*pass.device, embedding_, pass.batch.token_ids, 1.0f, hidden);
   ops::get_rows(*pass.device, positions_, pass.batch.positions, 1.0f, positions);

@@ -60,6 +60,24 @@ TEST(GrantPacer, InterruptionsAreNotLearned) {
   EXPECT_EQ(pacer.rows(5 * kMs, 512), before);
 }
 
+TEST(GrantPacer, PiecesOfALayerAreOfOneSize) {
+  GrantPacer pacer;
+  const int32_t rows = settle(pacer, {100'000, 100'000}, 5 * kMs, 30);
+  ASSERT_EQ(rows, 14) << "1.6 ms";
+  EXPECT_EQ(pacer.piece_rows(5 * kMs, 56), 14);
+  EXPECT_EQ(pacer.piece_rows(5 * kMs, 20), 10) << "not 14 and 6";
+  EXPECT_EQ(pacer.piece_rows(5 * kMs, 3), 3);
+  EXPECT_EQ(pacer.piece_rows(5 * kMs, 0), 0);
+  EXPECT_EQ(pacer.piece_rows(GrantPacer::kNoGrant, 500), 500);
+  // A smaller piece at the end does not mislead.
+  for (int layer = 0; layer < 30; ++layer) {
+    pacer.record_layer(14, 1'500'000);
+    pacer.record_layer(5, 600'000);
+  }
+  pacer.end_layers();
+  EXPECT_NEAR(pacer.rows(5 * kMs, 512), 14, 1);
+}
+
 TEST(GrantPacer, WithoutAGrantEverythingAtOnce) {
   GrantPacer pacer;
   settle(pacer, {100'000, 50'000}, 1 * kMs, 10);

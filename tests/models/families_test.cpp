@@ -72,6 +72,8 @@ class TinyRun {
     ASSERT_TRUE(kv_.admit(sequence.kv, static_cast<int32_t>(sequence.ids.size()), kRowsMax));
   }
   void release(Sequence& sequence) { kv_.release(sequence.kv); }
+  // Layers are computed for this many rows after the other.
+  void set_layer_rows(int32_t count) { layer_rows_ = count; }
   void step(std::vector<Sequence*> sequences, std::vector<int32_t> chunks) {
     std::vector<int32_t> ids, positions, rows;
     std::vector<std::vector<kernels::KvView>> views(static_cast<size_t>(kv_.group_count()));
@@ -94,10 +96,14 @@ class TinyRun {
     pass.device = &device_;
     pass.workspace = &workspace_;
     pass.kv = {kv_.layers(), kv_.layer_groups()};
-    pass.batch = {ids.data(), positions.data(), static_cast<int32_t>(ids.size()),
-                  static_cast<int32_t>(sequences.size()), view_pointers.data()};
+    pass.batch = {0,
+                  ids.data(),
+                  positions.data(),
+                  static_cast<int32_t>(ids.size()),
+                  static_cast<int32_t>(sequences.size()),
+                  view_pointers.data()};
     def_->embed(pass);
-    for (int32_t layer = 0; layer < def_->shape().layer_count; ++layer) def_->layer(pass, layer);
+    for (int32_t layer = 0; layer < def_->shape().layer_count; ++layer) run_layer(pass, layer);
     def_->head(pass, rows.data(), static_cast<int32_t>(rows.size()));
     const Rows logits = workspace_.logits(static_cast<int64_t>(rows.size()));
     int64_t row = 0;
@@ -123,6 +129,26 @@ class TinyRun {
 
  private:
   static constexpr int32_t kRowsMax = 256;
+  int32_t layer_rows_ = kRowsMax;
+
+  void run_layer(const ForwardPass& whole, int32_t layer) {
+    for (int32_t begin = 0; begin < whole.batch.row_count; begin += layer_rows_) {
+      const int32_t count = std::min(layer_rows_, whole.batch.row_count - begin);
+      std::vector<std::vector<kernels::KvView>> views(static_cast<size_t>(kv_.group_count()));
+      std::vector<const kernels::KvView*> pointers;
+      for (size_t group = 0; group < views.size(); ++group) {
+        for (int32_t s = 0; s < whole.batch.sequence_count; ++s) {
+          const kernels::KvView some = rows_of(whole.batch.views[group][s], begin, count);
+          if (some.row_count > 0) views[group].push_back(some);
+        }
+        pointers.push_back(views[group].data());
+      }
+      ForwardPass pass = whole;
+      pass.batch = {begin, whole.batch.token_ids + begin,         whole.batch.positions + begin,
+                    count, static_cast<int32_t>(views[0].size()), pointers.data()};
+      def_->layer(pass, layer);
+    }
+  }
 
   void load(ModelSource& source, const TensorSpec& spec) {
     const TensorInfo* tensor = source.find_tensor(spec.name);
@@ -230,18 +256,21 @@ TEST_P(Families, BatchedEqualsSingle) {
   run.open(path_, kernels::best_cpu_table(), false);
   const std::vector<float> alone = run.run_whole(golden_.ids, 256);
   const auto count = static_cast<int32_t>(golden_.ids.size());
-  TinyRun::Sequence first, second;
-  first.ids = golden_.ids;
-  second.ids.assign(golden_.ids.rbegin(), golden_.ids.rend());
-  run.admit(first);
-  run.admit(second);
-  run.step({&second}, {5});
-  run.step({&second, &first}, {7, 20});
-  run.step({&first, &second}, {1, 1});
-  run.step({&second, &first}, {count - 13, count - 21});
-  EXPECT_TRUE(same_bits(first.logits, alone));
-  run.release(first);
-  run.release(second);
+  for (const int32_t layer_rows : {256, 9, 1}) {  // layers whole, and in pieces that cut through sequences
+    run.set_layer_rows(layer_rows);
+    TinyRun::Sequence first, second;
+    first.ids = golden_.ids;
+    second.ids.assign(golden_.ids.rbegin(), golden_.ids.rend());
+    run.admit(first);
+    run.admit(second);
+    run.step({&second}, {5});
+    run.step({&second, &first}, {7, 20});
+    run.step({&first, &second}, {1, 1});
+    run.step({&second, &first}, {count - 13, count - 21});
+    EXPECT_TRUE(same_bits(first.logits, alone)) << layer_rows;
+    run.release(first);
+    run.release(second);
+  }
 }
 
 INSTANTIATE_TEST_SUITE_P(All, Families,

@@ -72,9 +72,10 @@ inline void value_run(Run<R>& run, const Source& source) {
 
 // One run of keys for R pairs, each of which has keys in it.
 template <KvType type, int R>
-void attend_run(Pair* const* pairs, const Source& source, int32_t run_begin) {
+void attend_run(Pair* const* pairs, const Source& source, int32_t run_begin, int32_t fetch_end) {
   Run<R> run;
   run.begin = run_begin;
+  run.fetch_end = fetch_end;
   run.all = {INT32_MAX, 0};
   run.common = {0, INT32_MAX};
   const int32_t run_end = run_begin + kAttentionSplit;
@@ -106,29 +107,29 @@ void attend_run(Pair* const* pairs, const Source& source, int32_t run_begin) {
 }
 
 template <KvType type>
-inline void attend_run_of(int count, Pair* const* pairs, const Source& source, int32_t run_begin) {
+inline void attend_run_of(int count, Pair* const* pairs, const Source& source, int32_t run_begin, int32_t fetch_end) {
   static_assert(kAttentionRows == 8 || kAttentionRows == 4);
   if constexpr (kAttentionRows == 8) {
     switch (count) {
       case 8:
-        return attend_run<type, 8>(pairs, source, run_begin);
+        return attend_run<type, 8>(pairs, source, run_begin, fetch_end);
       case 7:
-        return attend_run<type, 7>(pairs, source, run_begin);
+        return attend_run<type, 7>(pairs, source, run_begin, fetch_end);
       case 6:
-        return attend_run<type, 6>(pairs, source, run_begin);
+        return attend_run<type, 6>(pairs, source, run_begin, fetch_end);
       case 5:
-        return attend_run<type, 5>(pairs, source, run_begin);
+        return attend_run<type, 5>(pairs, source, run_begin, fetch_end);
     }
   }
   switch (count) {
     case 4:
-      return attend_run<type, 4>(pairs, source, run_begin);
+      return attend_run<type, 4>(pairs, source, run_begin, fetch_end);
     case 3:
-      return attend_run<type, 3>(pairs, source, run_begin);
+      return attend_run<type, 3>(pairs, source, run_begin, fetch_end);
     case 2:
-      return attend_run<type, 2>(pairs, source, run_begin);
+      return attend_run<type, 2>(pairs, source, run_begin, fetch_end);
     case 1:
-      return attend_run<type, 1>(pairs, source, run_begin);
+      return attend_run<type, 1>(pairs, source, run_begin, fetch_end);
   }
 }
 
@@ -153,11 +154,12 @@ void attend_tile(Pair* pairs, int32_t count, const Source& source) {
   for (int32_t run = all.begin / kAttentionSplit * kAttentionSplit; run < all.end; run += kAttentionSplit) {
     Pair* active[kAttentionRows];
     int active_count = 0;
+    int32_t fetch_end = (all.end + kBlock - 1) / kBlock;
     for (int32_t i = 0; i < count; ++i) {
       if (pairs[i].keys.begin < run + kAttentionSplit && pairs[i].keys.end > run) active[active_count++] = pairs + i;
       if (active_count == kAttentionRows || (i + 1 == count && active_count > 0)) {
-        attend_run_of<type>(active_count, active, source, run);
-        active_count = 0;
+        attend_run_of<type>(active_count, active, source, run, fetch_end);
+        active_count = fetch_end = 0;  // the first ones fetched for all
       }
     }
   }
@@ -169,8 +171,10 @@ template <KvType type>
 void attend_kv_head(const AttentionArgs& args, const KvView& view, KvRows rows, int32_t kv_head, int32_t head_begin,
                     int32_t head_end) {
   const KvLayer& layer = *args.layer;
-  const Source source = {&args, view.blocks, layer.k_offset_bytes + kv_head * kv_head_bytes(type, layer.head_dim),
-                         layer.v_offset_bytes + kv_head * kv_head_bytes(type, layer.value_dim)};
+  const int64_t k_bytes = kv_head_bytes(type, layer.head_dim), v_bytes = kv_head_bytes(type, layer.value_dim);
+  const Source source = {
+      &args,   view.blocks, layer.k_offset_bytes + kv_head * k_bytes, layer.v_offset_bytes + kv_head * v_bytes,
+      k_bytes, v_bytes};
   Pair pairs[kTilePairs];
   int32_t count = 0;
   for (int32_t row = rows.begin; row < rows.end; ++row) {

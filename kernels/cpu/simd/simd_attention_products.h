@@ -42,8 +42,14 @@ inline void score_run(Run<R>& run, const Source& source) {
   constexpr int B = key_blocks_at_once(R);
   const int32_t end = (run.all.end + kBlock - 1) / kBlock;
   int32_t block = run.all.begin / kBlock;
-  for (; block + B <= end; block += B) score_blocks<type, R, B>(run, source, block);
-  for (; block < end; ++block) score_blocks<type, R, 1>(run, source, block);
+  for (; block + B <= end; block += B) {
+    for (int b = 0; b < B; ++b) fetch_ahead(run, source, block + b);
+    score_blocks<type, R, B>(run, source, block);
+  }
+  for (; block < end; ++block) {
+    fetch_ahead(run, source, block);
+    score_blocks<type, R, 1>(run, source, block);
+  }
 }
 
 // kQ8: the weight of a key takes its value's scale along.
@@ -134,8 +140,14 @@ inline void score_run_bf16(Run<R>& run, const Source& source) {
     const int32_t pairs = (dims + 1) / 2;
     const bool last = chunk + dims == head_dim;
     int32_t block = run.all.begin / kBlock;
-    for (; block + B <= end; block += B) score_blocks_bf16<R, B>(run, source, block, q, chunk / 2, pairs, last);
-    for (; block < end; ++block) score_blocks_bf16<R, 1>(run, source, block, q, chunk / 2, pairs, last);
+    for (; block + B <= end; block += B) {
+      for (int b = 0; last && b < B; ++b) fetch_ahead(run, source, block + b);
+      score_blocks_bf16<R, B>(run, source, block, q, chunk / 2, pairs, last);
+    }
+    for (; block < end; ++block) {
+      if (last) fetch_ahead(run, source, block);
+      score_blocks_bf16<R, 1>(run, source, block, q, chunk / 2, pairs, last);
+    }
   }
 }
 

@@ -21,6 +21,7 @@ struct Source {  // one kv head of one sequence
   const AttentionArgs* args;
   uint8_t* const* blocks;
   int64_t k_offset, v_offset;  // in a block
+  int64_t k_bytes, v_bytes;    // of this head in a block
   const uint8_t* k(int32_t block) const { return blocks[block] + k_offset; }
   const uint8_t* v(int32_t block) const { return blocks[block] + v_offset; }
 };
@@ -31,10 +32,23 @@ struct Run {
   Pair* pair[R];
   KeyRange keys[R];                  // of the pair, within the run
   int32_t begin;                     // the run's first position
+  int32_t fetch_end;                 // blocks before it may be fetched ahead; 0: none
   KeyRange all, common;              // union and intersection of keys
   float keep[R], take[R];            // merge: output * keep + run * take
   float scores[R][kAttentionSplit];  // then weights; of kBF16 as Bf16Pair
 };
+
+// Asks for the keys and values that the next run reads in the place of `block`: the blocks of a head lie apart, so that
+// the processor's own prefetch does not find them. Little by little beside the arithmetic, and once for all pairs.
+template <int R>
+inline void fetch_ahead(const Run<R>& run, const Source& source, int32_t block) {
+  constexpr int32_t kRunBlocks = kAttentionSplit / kBlock;
+  const int32_t next = block + kRunBlocks;
+  if (next >= run.fetch_end) return;
+  const uint8_t *k = source.k(next), *v = source.v(next);
+  for (int64_t i = 0; i < source.k_bytes; i += 64) _mm_prefetch(reinterpret_cast<const char*>(k + i), _MM_HINT_T1);
+  for (int64_t i = 0; i < source.v_bytes; i += 64) _mm_prefetch(reinterpret_cast<const char*>(v + i), _MM_HINT_T1);
+}
 
 inline Vec cap_scores(Vec scores, float softcap) { return splat(softcap) * tanh_of(scores / splat(softcap)); }
 
