@@ -21,24 +21,34 @@ class HeapUser {
   inline static std::atomic<uint32_t> count_{0};
 };
 
+// What a job that goes on piece by piece, on whichever thread, has taken from the library's heap.
+struct HeapTally {
+  int64_t live_bytes = 0, peak_bytes = 0;
+};
+
 // Counts what its thread takes from the library's heap, net of what it gives back, while it lives. Accounts nest: the
 // inner one counts for both. Where the program's own operator new is in use (tests of parts), nothing is counted.
 class HeapAccount {
  public:
-  HeapAccount() noexcept;
+  HeapAccount() noexcept : HeapAccount(nullptr) {}
+  // Goes on from `tally`, and leaves there what it came to.
+  explicit HeapAccount(HeapTally& tally) noexcept : HeapAccount(&tally) {}
   ~HeapAccount();
   HeapAccount(const HeapAccount&) = delete;
   HeapAccount& operator=(const HeapAccount&) = delete;
-  uint64_t live_bytes() const noexcept { return live_bytes_ > 0 ? static_cast<uint64_t>(live_bytes_) : 0; }
-  uint64_t peak_bytes() const noexcept { return static_cast<uint64_t>(peak_bytes_); }
+  uint64_t live_bytes() const noexcept { return count_.live_bytes > 0 ? static_cast<uint64_t>(count_.live_bytes) : 0; }
+  uint64_t peak_bytes() const noexcept { return static_cast<uint64_t>(count_.peak_bytes); }
 
   // For operator new and delete: the innermost account of this thread, or null.
   static HeapAccount*& current() noexcept;
   void add(int64_t size_bytes) noexcept;
 
  private:
+  explicit HeapAccount(HeapTally* tally) noexcept;
+
   HeapAccount* outer_;
-  int64_t live_bytes_ = 0, peak_bytes_ = 0;
+  HeapTally* tally_;  // may be null
+  HeapTally count_;
 };
 
 // Only in programs that link fastserve_heap_hooks (tests): every operator new and delete of the process is counted,

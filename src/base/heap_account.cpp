@@ -10,14 +10,21 @@ HeapAccount*& HeapAccount::current() noexcept {
   return account;
 }
 
-HeapAccount::HeapAccount() noexcept : outer_(current()) { current() = this; }
+HeapAccount::HeapAccount(HeapTally* tally) noexcept : outer_(current()), tally_(tally) {
+  if (tally != nullptr) count_ = *tally;
+  current() = this;
+}
 
-HeapAccount::~HeapAccount() { current() = outer_; }
+HeapAccount::~HeapAccount() {
+  if (tally_ != nullptr) *tally_ = count_;
+  current() = outer_;
+}
 
 void HeapAccount::add(int64_t size_bytes) noexcept {
   for (HeapAccount* account = this; account != nullptr; account = account->outer_) {
-    account->live_bytes_ += size_bytes;
-    account->peak_bytes_ = std::max(account->peak_bytes_, account->live_bytes_);
+    HeapTally& count = account->count_;
+    count.live_bytes += size_bytes;
+    count.peak_bytes = std::max(count.peak_bytes, count.live_bytes);
   }
 }
 

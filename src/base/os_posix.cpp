@@ -88,13 +88,18 @@ class PosixFile final : public File {
 };
 
 #ifdef __linux__
+constexpr int kSetFailuresMax = 8;
+
 class EventHandle final : public WaitHandle {
  public:
   explicit EventHandle(int descriptor) : descriptor_(descriptor) {}
   ~EventHandle() override { ::close(descriptor_); }
   void set() noexcept override {
     const uint64_t one = 1;
-    while (::write(descriptor_, &one, sizeof(one)) < 0 && errno == EINTR) {
+    // A counter at its end is set already. Whatever else fails may be over soon: a host may sleep on this handle.
+    for (int failures = 0; failures < kSetFailuresMax && ::write(descriptor_, &one, sizeof(one)) < 0;) {
+      if (errno == EAGAIN) return;
+      if (errno != EINTR) ++failures;
     }
   }
   void clear() noexcept override {

@@ -135,6 +135,7 @@ void Engine::cancel_everything() {
   end_all_requests(FinishReason::kShutdown, {});
   load_queue_.clear();
   pumped_job_.reset();
+  pumped_result_.reset();
   tickets_.for_each([this](Ticket& ticket) {
     if (ticket.state != TicketState::kQueued && ticket.state != TicketState::kLoading) return;
     ticket.state = TicketState::kFailed;

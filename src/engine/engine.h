@@ -7,6 +7,7 @@
 #include <condition_variable>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -199,10 +200,10 @@ class Engine : private Admission {
   bool advance_loads();
   bool advance_load();
   bool has_loads();
-  void begin_next_load();
   // Takes the load of the highest priority out of the queue; null when none is left. mutex_ held.
   std::shared_ptr<LoadJob> take_next_load(uint64_t& ticket);
   std::shared_ptr<LoadedModel> find_shared(const os::File::Identity& identity, const LoadOptions& load_options);
+  Result<std::shared_ptr<LoadedModel>> open_load(LoadJob& job);
   void run_load_workers(uint64_t ticket, LoadJob& job);
   void log_load(const LoadJob& job, const Status& status) const noexcept;
   void end_job(uint64_t ticket, LoadJob& job, Result<std::shared_ptr<LoadedModel>> result) noexcept;
@@ -282,6 +283,7 @@ class Engine : private Admission {
 
   // Pumped loads: the job under way.
   std::shared_ptr<LoadJob> pumped_job_;
+  std::optional<Result<std::shared_ptr<LoadedModel>>> pumped_result_;  // while what is left of the job goes
   uint64_t pumped_ticket_ = 0;
 
   os::Thread engine_thread_, loader_thread_;

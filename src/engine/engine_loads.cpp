@@ -134,17 +134,30 @@ void Engine::run_loader_thread() {
     if (job == nullptr) continue;
     lock.unlock();
     Result<std::shared_ptr<LoadedModel>> result = guarded([&]() -> Result<std::shared_ptr<LoadedModel>> {
-      FSV_ASSIGN(const os::File::Identity identity, job->identify());
-      if (std::shared_ptr<LoadedModel> shared = find_shared(identity, job->load_options())) return shared;
-      FSV_TRY(job->prepare());
+      for (std::shared_ptr<LoadedModel> shared; !job->is_prepared();) {
+        FSV_ASSIGN(shared, open_load(*job));
+        if (shared != nullptr) return shared;
+      }
       run_load_workers(number, *job);
       while (job->finish_once()) {
       }
       return job->take_model();
     });
+    while (job->drop_once()) {  // before anyone learns of the end
+    }
     end_job(number, *job, std::move(result));
     lock.lock();
   }
+}
+
+// A piece of opening a model. The one that is loaded already, if it turns out to be the same; else null, also when the
+// job is prepared by now.
+Result<std::shared_ptr<LoadedModel>> Engine::open_load(LoadJob& job) {
+  FSV_ASSIGN(const bool is_open, job.open_once());
+  if (!is_open) return std::shared_ptr<LoadedModel>();
+  std::shared_ptr<LoadedModel> shared = find_shared(job.identity(), job.load_options());
+  if (shared == nullptr) FSV_TRY(job.prepare());
+  return shared;
 }
 
 std::shared_ptr<LoadedModel> Engine::find_shared(const os::File::Identity& identity, const LoadOptions& load_options) {
@@ -210,7 +223,6 @@ void Engine::log_load(const LoadJob& job, const Status& status) const noexcept {
 }
 
 void Engine::end_job(uint64_t number, LoadJob& job, Result<std::shared_ptr<LoadedModel>> result) noexcept {
-  job.drop();  // before anyone learns of the end
   log_load(job, result.status());
   end_load(number, std::move(result));
 }
@@ -262,45 +274,33 @@ bool Engine::advance_loads() {
 // One piece of the load under way, or the beginning of the next. False when there is none.
 bool Engine::advance_load() {
   if (pumped_job_ == nullptr) {
-    if (!has_loads()) return false;
-    begin_next_load();
+    const std::lock_guard lock(mutex_);
+    pumped_job_ = take_next_load(pumped_ticket_);
+    pumped_result_.reset();
+    return pumped_job_ != nullptr;
+  }
+  LoadJob& job = *pumped_job_;
+  if (pumped_result_.has_value()) {
+    if (job.drop_once()) return true;
+    const std::shared_ptr<LoadJob> ended = std::move(pumped_job_);
+    end_job(pumped_ticket_, *ended, std::move(*pumped_result_));
+    pumped_result_.reset();
     return true;
   }
-  if (pumped_job_->work_once()) {
+  if (!job.is_prepared()) {
+    Result<std::shared_ptr<LoadedModel>> shared = guarded([&] { return open_load(job); });
+    if (!shared.ok() || *shared != nullptr) pumped_result_ = std::move(shared);
+  } else if (job.work_once()) {
     report_progress(pumped_ticket_);
-    return true;
+  } else if (!job.finish_once()) {
+    pumped_result_ = guarded([&] { return job.take_model(); });
   }
-  if (pumped_job_->finish_once()) return true;
-  const std::shared_ptr<LoadJob> job = std::move(pumped_job_);
-  Result<std::shared_ptr<LoadedModel>> result = guarded([&] { return job->take_model(); });
-  end_job(pumped_ticket_, *job, std::move(result));
   return true;
 }
 
 bool Engine::has_loads() {
   const std::lock_guard lock(mutex_);
   return pumped_job_ != nullptr || !load_queue_.empty();
-}
-
-void Engine::begin_next_load() {
-  std::shared_ptr<LoadJob> job;
-  {
-    const std::lock_guard lock(mutex_);
-    job = take_next_load(pumped_ticket_);
-  }
-  if (job == nullptr) return;
-  // A model that is loaded already, or null and the job is ready.
-  Result<std::shared_ptr<LoadedModel>> shared = guarded([&]() -> Result<std::shared_ptr<LoadedModel>> {
-    FSV_ASSIGN(const os::File::Identity identity, job->identify());
-    std::shared_ptr<LoadedModel> found = find_shared(identity, job->load_options());
-    if (found == nullptr) FSV_TRY(job->prepare());
-    return found;
-  });
-  if (shared.ok() && *shared == nullptr) {
-    pumped_job_ = std::move(job);
-  } else {
-    end_job(pumped_ticket_, *job, std::move(shared));
-  }
 }
 
 }  // namespace fastserve

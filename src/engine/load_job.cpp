@@ -9,49 +9,59 @@
 #include "engine/batch.h"
 #include "engine/model_facts.h"
 #include "engine/model_sizing.h"
-#include "engine/tokenizer_loading.h"
 #include "formats/quantizing_source.h"
 #include "tensor/packing.h"
 
 namespace fastserve {
 
-Result<os::File::Identity> LoadJob::identify() {
-  const HeapAccount account;
-  FSV_ASSIGN(source_, open_model_source(request_.files, request_.path));
+Result<bool> LoadJob::open_once() {
+  FSV_TRY(check_cancelled());
+  const HeapAccount account(source_tally_);
+  if (opening_ == nullptr) {
+    FSV_ASSIGN(opening_, begin_opening(request_.files, request_.path));
+    return false;
+  }
+  FSV_ASSIGN(const bool done, opening_->step());
+  if (!done) return false;
+  source_ = opening_->take();
+  opening_.reset();
   if (request_.options.dtype) {
     FSV_ASSIGN(source_, quantize_on_load(std::move(source_), *request_.options.dtype));
   }
   FSV_TRY(source_charge_.set(*memory_, account.live_bytes()));
-  return source_->identity();
+  return true;
 }
 
 Status LoadJob::prepare() {
-  model_ = std::make_shared<LoadedModel>();
-  model_->memory = memory_;
-  model_->identity = source_->identity();
-  model_->load_options = request_.options;
-  model_->facts = describe_model(*source_);
+  auto model = std::make_shared<LoadedModel>();
+  model->memory = memory_;
+  model->identity = source_->identity();
+  model->load_options = request_.options;
+  model->facts = describe_model(*source_);
   if (request_.options.text_only) {
-    model_->facts.refusal = "loaded for its text alone";
+    model->facts.refusal = "loaded for its text alone";
   } else {
-    FSV_ASSIGN(model_->def, create_model_def(*source_));
-    specs_ = model_->def->tensors();
+    FSV_ASSIGN(model->def, create_model_def(*source_));
+    specs_ = model->def->tensors();
     for (const TensorSpec& spec : specs_) FSV_TRY(check_tensor(*source_, spec));
-    model_->facts.runnable = true;
-    FSV_TRY(allocate_weights());
+    model->facts.runnable = true;
+    FSV_TRY(allocate_weights(*model));
   }
   cut_chunks();
-  return read_charge_.set(*memory_, read_bytes_max(specs_, *source_, options_));
+  text_ = std::make_unique<ModelTextLoad>(*source_, *model);
+  FSV_TRY(read_charge_.set(*memory_, read_bytes_max(specs_, *source_, options_)));
+  model_ = std::move(model);
+  return {};
 }
 
-Status LoadJob::allocate_weights() {
+Status LoadJob::allocate_weights(LoadedModel& model) {
   const uint64_t total = weight_bytes(specs_, *source_);
   if (total > memory_->available_bytes()) {
     return Status(StatusCode::kBudgetTooSmall, format("weights need ", total, " bytes, the memory budget has ",
                                                       memory_->available_bytes(), " left"));
   }
-  FSV_ASSIGN(model_->weights, Buffer::allocate(*memory_, total, MemoryUse::kWeights));
-  uint8_t* next = model_->weights.data();
+  FSV_ASSIGN(model.weights, Buffer::allocate(*memory_, total, MemoryUse::kWeights));
+  uint8_t* next = model.weights.data();
   for (const TensorSpec& spec : specs_) {
     const TensorInfo* tensor = source_->find_tensor(spec.name);
     if (tensor == nullptr) continue;
@@ -71,7 +81,6 @@ Status LoadJob::allocate_weights() {
 
 void LoadJob::cut_chunks() {
   uint64_t total = 0;
-  chunks_.push_back({});  // the tokeniser, first: it is the longest single piece
   for (const TensorSpec& spec : specs_) {
     const TensorInfo* tensor = source_->find_tensor(spec.name);
     if (tensor == nullptr) continue;
@@ -97,9 +106,10 @@ bool LoadJob::work_once() {
     fail(Status::from_literal(StatusCode::kCancelled, "the load was cancelled"));
     return false;
   }
-  const size_t index = next_chunk_.fetch_add(1, std::memory_order_relaxed);
-  if (index >= chunks_.size()) return false;
-  Status status = guarded([&] { return do_chunk(chunks_[index]); });
+  const bool is_text = take_text();
+  const size_t index = is_text ? 0 : next_chunk_.fetch_add(1, std::memory_order_relaxed);
+  if (!is_text && index >= chunks_.size()) return false;
+  Status status = guarded([&] { return is_text ? load_text_piece() : do_chunk(chunks_[index]); });
   if (!status.ok()) fail(std::move(status));
   return true;
 }
@@ -110,15 +120,22 @@ void LoadJob::fail(Status status) {
 }
 
 Status LoadJob::do_chunk(const Chunk& chunk) {
-  if (chunk.tensor == nullptr) return load_text();
   return chunk.spec->role == TensorRole::kVector ? load_vector(chunk) : load_panels(chunk);
 }
 
-Status LoadJob::load_text() {
-  const HeapAccount account;
-  FSV_TRY(load_model_text(*source_, *model_));
-  FSV_TRY(model_->heap.set(*memory_, account.peak_bytes()));  // that much was needed: the peak shows it
-  return model_->heap.set(*memory_, account.live_bytes());
+// The text goes first: it is a chain of pieces. Its last piece leaves it taken.
+bool LoadJob::take_text() { return !is_text_taken_.exchange(true, std::memory_order_acquire); }
+
+Status LoadJob::load_text_piece() {
+  const HeapAccount account(text_tally_);
+  FSV_ASSIGN(const bool done, text_->step());
+  if (account.peak_bytes() > text_peak_bytes_) {  // that much was needed: the peak shows it
+    text_peak_bytes_ = account.peak_bytes();
+    FSV_TRY(model_->heap.set(*memory_, text_peak_bytes_));
+  }
+  FSV_TRY(model_->heap.set(*memory_, account.live_bytes()));
+  if (!done) is_text_taken_.store(false, std::memory_order_release);
+  return {};
 }
 
 Status LoadJob::load_vector(const Chunk& chunk) {
@@ -171,9 +188,6 @@ Status LoadJob::create_runtime() {
   FSV_ASSIGN(model_->workspace,
              Workspace::create(*memory_, shape.workspace, static_cast<int64_t>(options_.max_batch_tokens),
                                RuntimePlan::kLogitRows));
-  if (request_.warm_up) {
-    FSV_ASSIGN(warm_up_, WarmUp::create(model_, kernels_, options_.reference_kernels));
-  }
   return {};
 }
 
@@ -182,22 +196,37 @@ Status LoadJob::check_cancelled() const {
   return Status::from_literal(StatusCode::kCancelled, "the load was cancelled");
 }
 
-Status LoadJob::finish() {
+Status LoadJob::finish_stage() {
   FSV_TRY(check_cancelled());
-  if (model_->def != nullptr) FSV_TRY(model_->def->finish());
-  close_source();  // before KV and activations: the headers of a large vocabulary weigh much
-  return model_->def != nullptr ? create_runtime() : Status();
+  const bool runs = model_->def != nullptr;
+  switch (stage_) {
+    case Stage::kFamily:
+      if (runs) FSV_TRY(model_->def->finish());
+      stage_ = Stage::kSource;
+      return {};
+    case Stage::kSource:
+      close_source();  // before KV and activations: the headers of a large vocabulary weigh much
+      stage_ = Stage::kRuntime;
+      return {};
+    case Stage::kRuntime:
+      if (runs) FSV_TRY(create_runtime());
+      if (runs && request_.warm_up) {
+        FSV_ASSIGN(warm_up_, WarmUp::create(model_, kernels_, options_.reference_kernels));
+      }
+      stage_ = Stage::kWarmUp;
+      return {};
+    case Stage::kWarmUp:
+      if (!warm_up_->advance()) warm_up_.reset();
+      return {};
+  }
+  return {};
 }
 
 bool LoadJob::finish_once() {
   if (failed_.load(std::memory_order_acquire)) return false;
-  if (!std::exchange(is_finished_, true)) {
-    Status status = guarded([&] { return finish(); });
-    if (!status.ok()) fail(std::move(status));
-    return true;
-  }
-  if (!check_cancelled().ok() || warm_up_ == nullptr) return false;
-  if (!warm_up_->advance()) warm_up_.reset();
+  if (stage_ == Stage::kWarmUp && warm_up_ == nullptr) return false;
+  Status status = guarded([&] { return finish_stage(); });
+  if (!status.ok()) fail(std::move(status));
   return true;
 }
 
@@ -213,16 +242,35 @@ Result<std::shared_ptr<LoadedModel>> LoadJob::take_model() {
 void LoadJob::close_source() noexcept {
   chunks_.clear();
   specs_.clear();
+  text_.reset();
+  opening_.reset();
   source_.reset();
   request_.files.reset();
   source_charge_.reset();
   read_charge_.reset();
 }
 
-void LoadJob::drop() noexcept {
-  close_source();
+// The pages of weights that nobody will use go a few at a time. A host's memory is left to its allocator.
+bool LoadJob::discard_weights() noexcept {
+  constexpr uint64_t kPartBytes = uint64_t{8} << 20;
+  if (model_ == nullptr || options_.memory != nullptr) return false;
+  const uint64_t size_bytes = model_->weights.size_bytes();
+  if (discarded_bytes_ >= size_bytes) return false;
+  const uint64_t part = std::min(kPartBytes, size_bytes - discarded_bytes_);
+  os::discard_pages(model_->weights.data() + discarded_bytes_, static_cast<size_t>(part));
+  discarded_bytes_ += part;
+  return true;
+}
+
+bool LoadJob::drop_once() noexcept {
   warm_up_.reset();
+  if (request_.files != nullptr) {
+    close_source();
+    return true;
+  }
+  if (discard_weights()) return true;
   model_.reset();
+  return false;
 }
 
 }  // namespace fastserve

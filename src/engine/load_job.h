@@ -1,5 +1,5 @@
-// LoadJob: one model on its way in, cut into chunks that any number of workers may take: tokeniser, then runs of
-// tensor panels, each read, packed and counted. Nothing of a failed or cancelled job stays.
+// LoadJob: one model on its way in, cut into pieces: headers, then the tokeniser and runs of tensor panels, which any
+// number of workers may take, each read, packed and counted. Nothing of a failed or cancelled job stays.
 #pragma once
 #include <atomic>
 #include <memory>
@@ -7,7 +7,9 @@
 #include <string>
 #include <vector>
 
+#include "base/heap.h"
 #include "engine/loaded_model.h"
+#include "engine/model_text.h"
 #include "engine/options.h"
 #include "engine/warm_up.h"
 #include "formats/model_source.h"
@@ -30,21 +32,25 @@ class LoadJob {
           const kernels::KernelTable* kernels)
       : request_(std::move(request)), options_(options), memory_(std::move(memory)), kernels_(kernels) {}
 
-  // Opens the model and reads its headers: their identity, so that one already loaded can be shared. Call first.
-  Result<os::File::Identity> identify();
   const std::string& path() const { return request_.path; }
   const LoadOptions& load_options() const { return request_.options; }
-  // Reads and checks the header, takes the memory for weights and cuts the work into chunks.
+
+  // All of these do pieces of the work, well under a millisecond each but for what the system takes to open a file.
+  // First: opens the model and reads its headers. True when that is done and the identity is known, so that a model
+  // that is loaded already can be shared.
+  Result<bool> open_once();
+  os::File::Identity identity() const { return source_->identity(); }
+  // Then: checks what the headers say, takes the memory for weights and cuts the work into chunks.
   Status prepare();
+  bool is_prepared() const { return model_ != nullptr; }
   // Takes and does one chunk. False when none is left to take, or the job has failed or was cancelled.
   bool work_once();
   // After every chunk is done (all workers returned): does a piece of what remains. False when nothing does.
   bool finish_once();
   // Then: the model, or why there is none.
   Result<std::shared_ptr<LoadedModel>> take_model();
-
-  // Closes the files and gives back everything that the job still holds. No worker is at work any more.
-  void drop() noexcept;
+  // Last, when no worker is at work any more: gives back a part of what the job still holds. False when all is.
+  bool drop_once() noexcept;
 
   void cancel() { cancelled_.store(true, std::memory_order_relaxed); }
   uint64_t bytes_done() const { return bytes_done_.load(std::memory_order_relaxed); }
@@ -52,19 +58,22 @@ class LoadJob {
 
  private:
   struct Chunk {
-    const TensorInfo* tensor = nullptr;  // null: the tokeniser
+    const TensorInfo* tensor = nullptr;
     const TensorSpec* spec = nullptr;
     int64_t stack = 0;  // which matrix of a stacked tensor
     int64_t panel_begin = 0, panel_end = 0;
   };
+  enum class Stage { kFamily, kSource, kRuntime, kWarmUp };  // of the end
   void cut_chunks();
-  Status allocate_weights();
+  Status allocate_weights(LoadedModel& model);
   Status do_chunk(const Chunk& chunk);
-  Status load_text();
+  bool take_text();
+  Status load_text_piece();
   Status load_vector(const Chunk& chunk);
   Status load_panels(const Chunk& chunk);
-  Status finish();
+  Status finish_stage();
   Status create_runtime();
+  bool discard_weights() noexcept;
   Status check_cancelled() const;
   void close_source() noexcept;
   void fail(Status status);
@@ -73,13 +82,19 @@ class LoadJob {
   EngineOptions options_;
   std::shared_ptr<LimitResource> memory_;
   const kernels::KernelTable* kernels_;
+  std::unique_ptr<SourceOpening> opening_;
+  HeapTally source_tally_, text_tally_;
   std::unique_ptr<ModelSource> source_;
   std::shared_ptr<LoadedModel> model_;
   std::vector<TensorSpec> specs_;
   std::vector<Chunk> chunks_;
+  std::unique_ptr<ModelTextLoad> text_;  // one worker at a time: who finds it free
+  std::atomic<bool> is_text_taken_{false};
+  uint64_t text_peak_bytes_ = 0;
   MemoryCharge source_charge_, read_charge_;  // headers, and what workers read into
   std::unique_ptr<WarmUp> warm_up_;
-  bool is_finished_ = false;
+  Stage stage_ = Stage::kFamily;
+  uint64_t discarded_bytes_ = 0;  // of the weights of a job that failed
   std::atomic<size_t> next_chunk_{0};
   std::atomic<bool> cancelled_{false};
   std::atomic<bool> failed_{false};

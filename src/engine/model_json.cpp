@@ -17,7 +17,7 @@ void write_array(JsonWriter& json, const MetaValue& value) {
     return;
   }
   json.begin_array();
-  for (const std::string& item : value.strings) json.value(item);
+  for (size_t i = 0; i < value.strings.size(); ++i) json.value(value.strings[i]);
   for (const int64_t item : value.integers) json.value(item);
   for (const double item : value.floats) json.value(item);
   json.end_array();

@@ -5,9 +5,8 @@
 
 #include "base/format.h"
 #include "base/heap.h"
-#include "engine/default_sampling.h"
 #include "engine/model_facts.h"
-#include "engine/tokenizer_loading.h"
+#include "engine/model_text.h"
 #include "formats/quantizing_source.h"
 #include "tensor/packing.h"
 
@@ -91,18 +90,6 @@ Result<RuntimePlan> plan_runtime(const ModelShape& shape, const EngineOptions& o
   plan.kv_tokens = static_cast<int64_t>(tokens);
   plan.kv_bytes = tokens * token_bytes;
   return plan;
-}
-
-Status load_model_text(const ModelSource& source, LoadedModel& model) {
-  FSV_ASSIGN(model.tokenizer, load_tokenizer(source));
-  FSV_ASSIGN(const std::string text, load_chat_template_source(source));
-  const Tokenizer& tokenizer = *model.tokenizer;
-  describe_tokenizer(tokenizer, model.facts);
-  model.default_sampling = read_default_sampling(source);
-  auto created = create_chat_template(text, template_options(tokenizer));
-  // A template that does not parse refuses to render; the model runs without it.
-  model.chat_template = created.ok() ? created.take() : broken_chat_template(created.status());
-  return {};
 }
 
 Result<MemoryEstimate> estimate_memory(const std::shared_ptr<ModelFiles>& files, const std::string& path,

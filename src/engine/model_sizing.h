@@ -32,9 +32,6 @@ struct RuntimePlan {
 // kBudgetTooSmall where they do not fit into `available_bytes`.
 Result<RuntimePlan> plan_runtime(const ModelShape& shape, const EngineOptions& options, uint64_t available_bytes);
 
-// The tokeniser, the chat template and what they add to the model's facts.
-Status load_model_text(const ModelSource& source, LoadedModel& model);
-
 struct MemoryEstimate {
   uint64_t weight_bytes = 0, kv_bytes = 0, activation_bytes = 0, other_bytes = 0;
   uint64_t peak_bytes = 0;  // while loading

@@ -2,6 +2,8 @@
 // of a folder.
 #include "engine/tokenizer_loading.h"
 
+#include <algorithm>
+#include <span>
 #include <string_view>
 #include <utility>
 
@@ -16,48 +18,42 @@ Status wrong_type(std::string_view key, std::string_view expected) {
 
 bool is_integer(MetaType type) { return type == MetaType::kInt || type == MetaType::kUint; }
 
-Status read_strings(const ModelSource& source, std::string_view key, std::vector<std::string>& out) {
+// Borrowed from the source; null where there is none.
+Status find_strings(const ModelSource& source, std::string_view key, const StringTable*& out) {
   const MetaValue* value = source.find(key);
   if (value == nullptr) return {};
   if (value->type != MetaType::kArray || value->element_type != MetaType::kString) return wrong_type(key, "strings");
-  out = value->strings;
+  out = &value->strings;
+  return {};
+}
+
+Status find_integers(const ModelSource& source, std::string_view key, std::span<const int64_t>& out) {
+  const MetaValue* value = source.find(key);
+  if (value == nullptr) return {};
+  if (value->type != MetaType::kArray || !is_integer(value->element_type)) return wrong_type(key, "integers");
+  out = value->integers;
   return {};
 }
 
 Status read_bytes(const ModelSource& source, std::string_view key, std::string& out) {
-  const MetaValue* value = source.find(key);
-  if (value == nullptr) return {};
-  if (value->type != MetaType::kArray || !is_integer(value->element_type)) return wrong_type(key, "bytes");
-  out.reserve(value->integers.size());
-  for (const int64_t byte : value->integers) out.push_back(static_cast<char>(byte));
+  std::span<const int64_t> bytes;
+  FSV_TRY(find_integers(source, key, bytes));
+  out.reserve(bytes.size());
+  for (const int64_t byte : bytes) out.push_back(static_cast<char>(byte));
   return {};
 }
 
-Status read_types(const ModelSource& source, std::vector<int32_t>& out) {
-  constexpr std::string_view kKey = "tokenizer.ggml.token_type";
-  const MetaValue* value = source.find(kKey);
-  if (value == nullptr) return {};
-  if (value->type != MetaType::kArray || !is_integer(value->element_type)) return wrong_type(kKey, "integers");
-  out.reserve(value->integers.size());
-  for (const int64_t type : value->integers) {
-    if (type < 0 || type > 6) return Status(StatusCode::kCorrupt, format("metadata '", kKey, "' holds type ", type));
-    out.push_back(static_cast<int32_t>(type));
-  }
-  return {};
-}
-
-// Scores are floats, or integers in a few files.
-Status read_scores(const ModelSource& source, std::vector<float>& out) {
+// Scores are floats, or integers in a few files, which `converted` comes to hold.
+Status find_scores(const ModelSource& source, std::vector<double>& converted, std::span<const double>& out) {
   constexpr std::string_view kKey = "tokenizer.ggml.scores";
   const MetaValue* value = source.find(kKey);
   if (value == nullptr) return {};
   if (value->type != MetaType::kArray) return wrong_type(kKey, "numbers");
   if (value->element_type == MetaType::kFloat) {
-    out.reserve(value->floats.size());
-    for (const double score : value->floats) out.push_back(static_cast<float>(score));
+    out = value->floats;
   } else if (is_integer(value->element_type)) {
-    out.reserve(value->integers.size());
-    for (const int64_t score : value->integers) out.push_back(static_cast<float>(score));
+    converted.assign(value->integers.begin(), value->integers.end());
+    out = converted;
   } else {
     return wrong_type(kKey, "numbers");
   }
@@ -90,7 +86,7 @@ bool begins_with_bos(std::string_view pre) {
 }
 
 // What a tokenizer model means where its file says nothing.
-void set_defaults(TokenizerData& data) {
+void set_defaults(GgufTokenizerData& data) {
   if (data.model == "llama") {
     data.bos_id = 1;
     data.eos_id = 2;
@@ -113,12 +109,13 @@ void set_defaults(TokenizerData& data) {
     data.add_space_prefix = false;
   }
   // A default that the vocabulary is too small for is no id at all.
+  const size_t token_count = data.tokens != nullptr ? data.tokens->size() : 0;
   for (int32_t* id : {&data.bos_id, &data.eos_id, &data.unknown_id, &data.padding_id}) {
-    if (*id >= 0 && static_cast<size_t>(*id) >= data.tokens.size()) *id = -1;
+    if (*id >= 0 && static_cast<size_t>(*id) >= token_count) *id = -1;
   }
 }
 
-Status read_ids(const ModelSource& source, TokenizerData& data) {
+Status read_ids(const ModelSource& source, GgufTokenizerData& data) {
   FSV_TRY(read_id(source, "tokenizer.ggml.bos_token_id", data.bos_id));
   FSV_TRY(read_id(source, "tokenizer.ggml.eos_token_id", data.eos_id));
   FSV_TRY(read_id(source, "tokenizer.ggml.eot_token_id", data.eot_id));
@@ -126,14 +123,14 @@ Status read_ids(const ModelSource& source, TokenizerData& data) {
   return read_id(source, "tokenizer.ggml.padding_token_id", data.padding_id);
 }
 
-Result<TokenizerData> read_tokenizer_data(const ModelSource& source) {
-  TokenizerData data;
+Result<GgufTokenizerData> read_tokenizer_data(const ModelSource& source, std::vector<double>& scores) {
+  GgufTokenizerData data;
   FSV_ASSIGN(data.model, source.get_string("tokenizer.ggml.model"));
   FSV_ASSIGN(data.pre, source.string_or("tokenizer.ggml.pre", ""));
-  FSV_TRY(read_strings(source, "tokenizer.ggml.tokens", data.tokens));
-  FSV_TRY(read_strings(source, "tokenizer.ggml.merges", data.merges));
-  FSV_TRY(read_scores(source, data.scores));
-  FSV_TRY(read_types(source, data.types));
+  FSV_TRY(find_strings(source, "tokenizer.ggml.tokens", data.tokens));
+  FSV_TRY(find_strings(source, "tokenizer.ggml.merges", data.merges));
+  FSV_TRY(find_scores(source, scores, data.scores));
+  FSV_TRY(find_integers(source, "tokenizer.ggml.token_type", data.types));
   set_defaults(data);
   FSV_TRY(read_ids(source, data));
   FSV_ASSIGN(data.add_bos, source.bool_or("tokenizer.ggml.add_bos_token", data.add_bos));
@@ -192,43 +189,59 @@ TokenizerLoad::TokenizerLoad(const ModelSource& source) : source_(source) {}
 TokenizerLoad::~TokenizerLoad() = default;
 
 Result<bool> TokenizerLoad::step() {
-  if (loader_ == nullptr) {
+  if (!std::exchange(is_started_, true)) {
     FSV_TRY(start());
-    return tokenizer_ != nullptr;
-  }
-  if (position_ < text_.size()) {
-    const std::string_view piece = std::string_view(text_).substr(position_, kPieceBytes);
-    FSV_TRY(loader_->push(piece));
-    position_ += piece.size();
-    if (position_ == text_.size()) text_ = std::string();
     return false;
   }
-  FSV_ASSIGN(const bool done, loader_->step());
-  if (!done) return false;
-  tokenizer_ = loader_->take();
-  loader_.reset();
-  FSV_TRY(fit_to_model(source_, true, *tokenizer_));
-  return true;
+  if (file_ != nullptr) {
+    FSV_TRY(push_piece());
+    return false;
+  }
+  return step_loader();
 }
 
 Status TokenizerLoad::start() {
-  if (source_.find("tokenizer.ggml.model") != nullptr) {
-    FSV_ASSIGN(TokenizerData data, read_tokenizer_data(source_));
-    FSV_ASSIGN(tokenizer_, create_tokenizer(std::move(data)));
-    return fit_to_model(source_, false, *tokenizer_);
-  }
-  auto text = source_.read_side_file("tokenizer.json");
-  if (!text.ok() && text.status().code() == StatusCode::kNotFound) {
+  if (source_.find("tokenizer.ggml.model") == nullptr) return start_folder();
+  FSV_ASSIGN(GgufTokenizerData data, read_tokenizer_data(source_, scores_));
+  from_gguf_ = std::make_unique<GgufTokenizerLoader>(std::move(data));
+  return {};
+}
+
+Status TokenizerLoad::start_folder() {
+  auto file = source_.open_side_file("tokenizer.json");
+  if (!file.ok() && file.status().code() == StatusCode::kNotFound) {
     return Status(StatusCode::kNotFound,
                   "the model comes without a tokenizer ('tokenizer.ggml.model' in a GGUF file, "
                   "tokenizer.json in a folder)");
   }
-  if (!text.ok()) return text.status();
-  text_ = text.take();
-  if (text_.empty()) return Status(StatusCode::kCorrupt, "tokenizer.json: is empty");
+  if (!file.ok()) return file.status();
+  file_ = file.take();
+  if (file_->size_bytes() == 0) return Status(StatusCode::kCorrupt, "tokenizer.json: is empty");
   FSV_ASSIGN(HfSettings settings, read_settings(source_));
-  loader_ = std::make_unique<HfTokenizerLoader>(std::move(settings));
+  from_folder_ = std::make_unique<HfTokenizerLoader>(std::move(settings));
   return {};
+}
+
+Status TokenizerLoad::push_piece() {
+  piece_.resize(static_cast<size_t>(std::min<uint64_t>(kPieceBytes, file_->size_bytes() - position_)));
+  FSV_TRY(file_->read_at(position_, piece_.data(), piece_.size()));
+  FSV_TRY(from_folder_->push(piece_));
+  position_ += piece_.size();
+  if (position_ < file_->size_bytes()) return {};
+  file_.reset();
+  piece_ = std::string();
+  return {};
+}
+
+Result<bool> TokenizerLoad::step_loader() {
+  const bool is_folder = from_folder_ != nullptr;
+  FSV_ASSIGN(const bool done, is_folder ? from_folder_->step() : from_gguf_->step());
+  if (!done) return false;
+  tokenizer_ = is_folder ? from_folder_->take() : from_gguf_->take();
+  from_folder_.reset();
+  from_gguf_.reset();
+  FSV_TRY(fit_to_model(source_, is_folder, *tokenizer_));
+  return true;
 }
 
 std::unique_ptr<Tokenizer> TokenizerLoad::take() { return std::move(tokenizer_); }

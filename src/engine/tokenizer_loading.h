@@ -2,9 +2,11 @@
 #pragma once
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "base/status.h"
 #include "formats/model_source.h"
+#include "text/gguf_tokenizer.h"
 #include "text/hf_tokenizer.h"
 #include "text/tokenizer.h"
 
@@ -18,18 +20,25 @@ class TokenizerLoad {
   // `source` must outlive the load.
   explicit TokenizerLoad(const ModelSource& source);
   ~TokenizerLoad();
-  // A part of the work: some milliseconds for a folder, all of it for a GGUF file. True when none is left.
+  // A part of the work, well under a millisecond. True when none is left.
   Result<bool> step();
   std::unique_ptr<Tokenizer> take();
 
  private:
-  static constexpr size_t kPieceBytes = size_t{1} << 19;
+  static constexpr size_t kPieceBytes = size_t{1} << 16;  // of tokenizer.json
   Status start();
+  Status start_folder();
+  Status push_piece();
+  Result<bool> step_loader();
 
   const ModelSource& source_;
-  std::unique_ptr<HfTokenizerLoader> loader_;
-  std::string text_;  // tokenizer.json
-  size_t position_ = 0;
+  bool is_started_ = false;
+  std::vector<double> scores_;  // where the source has no such numbers
+  std::unique_ptr<GgufTokenizerLoader> from_gguf_;
+  std::unique_ptr<HfTokenizerLoader> from_folder_;
+  std::unique_ptr<os::File> file_;  // tokenizer.json, until it has been read
+  uint64_t position_ = 0;
+  std::string piece_;
   std::unique_ptr<Tokenizer> tokenizer_;
 };
 

@@ -90,67 +90,123 @@ Status part_error(const os::File& file, std::string_view text) {
   return Status(StatusCode::kCorrupt, format("\"", file.name(), "\": ", text));
 }
 
-// Opens every part of the model that `path` is one part of. All metadata but "split.*" stand in the first.
-Result<std::unique_ptr<ModelSource>> open_parts(ModelFiles& model_files, std::string_view path, uint64_t part_count) {
-  if (part_count > kPartCountMax) {
-    return Status(StatusCode::kUnsupported,
-                  format("\"", path, "\": split into ", part_count, " files, more than ", kPartCountMax));
+class GgufOpening final : public SourceOpening {
+ public:
+  // A model's file; the other parts of a split one are found by `path`, from `files`.
+  GgufOpening(ModelFiles& files, std::string_view path) : model_files_(&files), path_(path) {}
+  // One file alone.
+  explicit GgufOpening(std::unique_ptr<os::File> file) { begin_file(std::move(file)); }
+
+  Result<bool> step() override {
+    return guarded([&] { return advance(); });
   }
-  const std::string prefix(split_prefix(path, part_count));
-  if (prefix.empty()) {
-    return Status(StatusCode::kInvalidArgument,
-                  format("\"", path, "\" is one of ", part_count, " files of a split model; its name must end with ",
-                         "-00001-of-", five_digits(part_count), ".gguf, so that the others can be found"));
+  std::unique_ptr<ModelSource> take() override { return std::move(source_); }
+
+ private:
+  Result<bool> advance();
+  Status open_next();
+  void begin_file(std::unique_ptr<os::File> file);
+  Status end_file();
+  Status begin_split(const os::File& file, uint64_t part_count);
+  Status check_part(const os::File& file, const GgufHeader& header) const;
+  Status check_parts() const;
+  bool is_split() const { return !prefix_.empty(); }
+
+  ModelFiles* model_files_ = nullptr;
+  std::string path_;
+  std::string prefix_;  // of the names of a split model's parts
+  uint64_t part_count_ = 1;
+  std::unique_ptr<os::File> file_;  // that is being read
+  std::unique_ptr<GgufHeaderParser> parser_;
+  std::vector<GgufHeader> headers_;
+  std::vector<std::unique_ptr<os::File>> files_;
+  std::unique_ptr<ModelSource> source_;
+};
+
+Result<bool> GgufOpening::advance() {
+  if (headers_.size() == part_count_) {
+    if (is_split()) FSV_TRY(check_parts());
+    FSV_ASSIGN(source_, assemble(std::move(headers_), std::move(files_)));
+    return true;
   }
-  std::vector<GgufHeader> headers;
-  std::vector<std::unique_ptr<os::File>> files;
-  uint64_t tensor_count = 0;
-  for (uint64_t part = 0; part < part_count; ++part) {
-    FSV_ASSIGN(std::unique_ptr<os::File> file,
-               model_files.open(format(prefix, "-", five_digits(part + 1), "-of-", five_digits(part_count), ".gguf")));
-    FSV_ASSIGN(GgufHeader header, parse_gguf_header(*file));
-    if (part_count_of(header) != part_count || integer_of(header, "split.no", UINT64_MAX) != part) {
-      return part_error(*file, format("is not part ", part + 1, " of ", part_count, " of the model"));
-    }
-    tensor_count += header.tensors.size();
-    headers.push_back(std::move(header));
-    files.push_back(std::move(file));
+  if (parser_ == nullptr) {
+    FSV_TRY(open_next());
+    return false;
   }
-  const uint64_t expected = integer_of(headers[0], "split.tensors.count", tensor_count);
-  if (tensor_count != expected) {
-    return part_error(*files[0], format("the parts hold ", tensor_count, " tensors instead of ", expected));
-  }
-  return assemble(std::move(headers), std::move(files));
+  FSV_ASSIGN(const bool parsed, parser_->step());
+  if (parsed) FSV_TRY(end_file());
+  return false;
 }
 
-Result<std::unique_ptr<ModelSource>> open_one(std::unique_ptr<os::File> file, GgufHeader header) {
-  std::vector<GgufHeader> headers;
-  std::vector<std::unique_ptr<os::File>> files;
-  headers.push_back(std::move(header));
-  files.push_back(std::move(file));
-  return assemble(std::move(headers), std::move(files));
+Status GgufOpening::open_next() {
+  const std::string part =
+      format(prefix_, "-", five_digits(headers_.size() + 1), "-of-", five_digits(part_count_), ".gguf");
+  FSV_ASSIGN(std::unique_ptr<os::File> file, model_files_->open(is_split() ? part : path_));
+  begin_file(std::move(file));
+  return {};
+}
+
+void GgufOpening::begin_file(std::unique_ptr<os::File> file) {
+  file_ = std::move(file);
+  parser_ = std::make_unique<GgufHeaderParser>(*file_);
+}
+
+// A file that turns out to be one of several is closed again: they are opened in their order.
+Status GgufOpening::end_file() {
+  GgufHeader header = parser_->take();
+  parser_.reset();
+  std::unique_ptr<os::File> file = std::move(file_);
+  const uint64_t part_count = part_count_of(header);
+  if (!is_split() && part_count > 1) return begin_split(*file, part_count);
+  if (is_split()) FSV_TRY(check_part(*file, header));
+  headers_.push_back(std::move(header));
+  files_.push_back(std::move(file));
+  return {};
+}
+
+Status GgufOpening::begin_split(const os::File& file, uint64_t part_count) {
+  if (model_files_ == nullptr) {
+    return Status(StatusCode::kUnsupported, format("\"", file.name(), "\" is one of ", part_count,
+                                                   " files of a split model; open it by its path"));
+  }
+  if (part_count > kPartCountMax) {
+    return Status(StatusCode::kUnsupported,
+                  format("\"", path_, "\": split into ", part_count, " files, more than ", kPartCountMax));
+  }
+  prefix_ = split_prefix(path_, part_count);
+  if (prefix_.empty()) {
+    return Status(StatusCode::kInvalidArgument,
+                  format("\"", path_, "\" is one of ", part_count, " files of a split model; its name must end with ",
+                         "-00001-of-", five_digits(part_count), ".gguf, so that the others can be found"));
+  }
+  part_count_ = part_count;
+  return {};
+}
+
+// All metadata but "split.*" stand in the first part.
+Status GgufOpening::check_part(const os::File& file, const GgufHeader& header) const {
+  const uint64_t part = headers_.size();
+  if (part_count_of(header) == part_count_ && integer_of(header, "split.no", UINT64_MAX) == part) return {};
+  return part_error(file, format("is not part ", part + 1, " of ", part_count_, " of the model"));
+}
+
+Status GgufOpening::check_parts() const {
+  uint64_t tensor_count = 0;
+  for (const GgufHeader& header : headers_) tensor_count += header.tensors.size();
+  const uint64_t expected = integer_of(headers_[0], "split.tensors.count", tensor_count);
+  if (tensor_count == expected) return {};
+  return part_error(*files_[0], format("the parts hold ", tensor_count, " tensors instead of ", expected));
 }
 
 }  // namespace
 
 Result<std::unique_ptr<ModelSource>> open_gguf(std::unique_ptr<os::File> file) {
-  return guarded([&]() -> Result<std::unique_ptr<ModelSource>> {
-    FSV_ASSIGN(GgufHeader header, parse_gguf_header(*file));
-    if (const uint64_t count = part_count_of(header); count > 1) {
-      return Status(StatusCode::kUnsupported,
-                    format("\"", file->name(), "\" is one of ", count, " files of a split model; open it by its path"));
-    }
-    return open_one(std::move(file), std::move(header));
-  });
+  GgufOpening opening(std::move(file));
+  return finish_opening(opening);
 }
 
-Result<std::unique_ptr<ModelSource>> open_gguf_path(ModelFiles& files, std::string_view path) {
-  return guarded([&]() -> Result<std::unique_ptr<ModelSource>> {
-    FSV_ASSIGN(std::unique_ptr<os::File> file, files.open(path));
-    FSV_ASSIGN(GgufHeader header, parse_gguf_header(*file));
-    if (const uint64_t count = part_count_of(header); count > 1) return open_parts(files, path, count);
-    return open_one(std::move(file), std::move(header));
-  });
+std::unique_ptr<SourceOpening> begin_opening_gguf(ModelFiles& files, std::string_view path) {
+  return std::make_unique<GgufOpening>(files, path);
 }
 
 }  // namespace fastserve

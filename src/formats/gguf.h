@@ -5,7 +5,7 @@
 
 namespace fastserve {
 
-// A GGUF file, or any one part of a split model, whose other parts lie beside it.
-Result<std::unique_ptr<ModelSource>> open_gguf_path(ModelFiles& files, std::string_view path);
+// A GGUF file, or any one part of a split model, whose other parts lie beside it. `files` must outlive the opening.
+std::unique_ptr<SourceOpening> begin_opening_gguf(ModelFiles& files, std::string_view path);
 
 }  // namespace fastserve

@@ -5,7 +5,6 @@
 #include <bit>
 
 #include "base/format.h"
-#include "formats/buffered_reader.h"
 #include "tensor/dtype.h"
 
 namespace fastserve {
@@ -17,6 +16,8 @@ constexpr uint64_t kElementCountMax = uint64_t{1} << 50;  // leaves room for eig
 constexpr uint64_t kAlignmentMax = uint64_t{1} << 24;
 constexpr uint64_t kKeyFileBytesMin = 8 + 1 + 4 + 1;  // what the smallest entry of each table takes
 constexpr uint64_t kTensorFileBytesMin = 8 + 1 + 4 + 4 + 8;
+constexpr uint64_t kStringsInPart = 256;
+constexpr uint64_t kTextBytesUsual = 8;  // of a token
 
 enum class GgufValue : uint32_t {
   kUint8 = 0,
@@ -34,13 +35,33 @@ enum class GgufValue : uint32_t {
   kFloat64 = 12,
 };
 
-struct ValueKind {
-  size_t size_bytes;  // 0: no scalar
-  MetaType type;
-};
+uint64_t load_unsigned(const uint8_t* bytes, size_t size_bytes) {
+  switch (size_bytes) {
+    case 1:
+      return bytes[0];
+    case 2:
+      return load_little_endian<uint16_t>(bytes);
+    case 4:
+      return load_little_endian<uint32_t>(bytes);
+    default:
+      return load_little_endian<uint64_t>(bytes);
+  }
+}
+
+int64_t load_signed(const uint8_t* bytes, size_t size_bytes) {
+  const auto shift = static_cast<unsigned>(64 - 8 * size_bytes);
+  return static_cast<int64_t>(load_unsigned(bytes, size_bytes) << shift) >> shift;
+}
+
+double load_float(const uint8_t* bytes, size_t size_bytes) {
+  if (size_bytes == 4) return static_cast<double>(std::bit_cast<float>(load_little_endian<uint32_t>(bytes)));
+  return std::bit_cast<double>(load_little_endian<uint64_t>(bytes));
+}
+
+}  // namespace
 
 // kNone for numbers that GGUF does not define.
-ValueKind kind_of(uint32_t number) {
+GgufHeaderParser::ValueKind GgufHeaderParser::kind_of(uint32_t number) {
   switch (static_cast<GgufValue>(number)) {
     case GgufValue::kUint8:
       return {1, MetaType::kUint};
@@ -72,68 +93,50 @@ ValueKind kind_of(uint32_t number) {
   return {0, MetaType::kNone};
 }
 
-uint64_t load_unsigned(const uint8_t* bytes, size_t size_bytes) {
-  switch (size_bytes) {
-    case 1:
-      return bytes[0];
-    case 2:
-      return load_little_endian<uint16_t>(bytes);
-    case 4:
-      return load_little_endian<uint32_t>(bytes);
-    default:
-      return load_little_endian<uint64_t>(bytes);
-  }
+GgufHeaderParser::GgufHeaderParser(os::File& file, const GgufLimits& limits)
+    : file_(file), limits_(limits), reader_(file) {}
+
+Result<bool> GgufHeaderParser::step() {
+  const uint64_t end = reader_.offset() + kStepBytes;
+  do {
+    const Stage stage = stage_;
+    FSV_TRY(advance());
+    if (stage_ == Stage::kDone) return true;
+    if (stage != stage_) break;
+  } while (reader_.offset() < end);
+  return false;
 }
 
-int64_t load_signed(const uint8_t* bytes, size_t size_bytes) {
-  const auto shift = static_cast<unsigned>(64 - 8 * size_bytes);
-  return static_cast<int64_t>(load_unsigned(bytes, size_bytes) << shift) >> shift;
-}
-
-double load_float(const uint8_t* bytes, size_t size_bytes) {
-  if (size_bytes == 4) return static_cast<double>(std::bit_cast<float>(load_little_endian<uint32_t>(bytes)));
-  return std::bit_cast<double>(load_little_endian<uint64_t>(bytes));
-}
-
-class HeaderParser {
- public:
-  HeaderParser(os::File& file, const GgufLimits& limits) : file_(file), limits_(limits), reader_(file) {}
-
-  Result<GgufHeader> parse() {
-    FSV_TRY(parse_preamble());
-    header_.metadata.reserve(static_cast<size_t>(key_count_));
-    for (uint64_t i = 0; i < key_count_; ++i) FSV_TRY(parse_entry());
-    header_.tensors.reserve(static_cast<size_t>(tensor_count_));
-    for (uint64_t i = 0; i < tensor_count_; ++i) FSV_TRY(parse_tensor());
-    FSV_TRY(place_tensors());
-    return std::move(header_);
+// Moves on by one entry, tensor or part of an array.
+Status GgufHeaderParser::advance() {
+  switch (stage_) {
+    case Stage::kPreamble:
+      FSV_TRY(parse_preamble());
+      header_.metadata.reserve(static_cast<size_t>(key_count_));
+      header_.tensors.reserve(static_cast<size_t>(tensor_count_));
+      stage_ = Stage::kEntries;
+      break;
+    case Stage::kEntries:
+      if (array_left_ != 0) return parse_elements(header_.metadata.back().second);
+      if (header_.metadata.size() < key_count_) return parse_entry();
+      stage_ = Stage::kTensors;
+      break;
+    case Stage::kTensors:
+      if (header_.tensors.size() < tensor_count_) return parse_tensor();
+      stage_ = Stage::kPlaces;
+      break;
+    case Stage::kPlaces:
+      FSV_TRY(place_tensors());
+      stage_ = Stage::kDone;
+      break;
+    case Stage::kDone:
+      break;
   }
-
- private:
-  Status parse_preamble();
-  Status parse_count(std::string_view what, uint64_t count_max, uint64_t file_bytes_min, uint64_t& count);
-  Status parse_entry();
-  Status parse_array(const std::string& what, MetaValue& value);
-  Status parse_scalar_array(const std::string& what, uint64_t count, ValueKind kind, MetaValue& value);
-  Status parse_tensor();
-  Status place_tensors();
-  Status check_overlaps() const;
-  Status charge(uint64_t size_bytes);
-  Status corrupt(uint64_t offset, std::string_view text) const {
-    return reader_.error(StatusCode::kCorrupt, offset, text);
-  }
-
-  os::File& file_;
-  const GgufLimits limits_;
-  BufferedReader reader_;
-  GgufHeader header_;
-  uint64_t tensor_count_ = 0, key_count_ = 0;
-  uint64_t metadata_bytes_ = 0;
-  uint64_t alignment_ = 32;
-};
+  return {};
+}
 
 // Counts memory that metadata takes, before it is allocated.
-Status HeaderParser::charge(uint64_t size_bytes) {
+Status GgufHeaderParser::charge(uint64_t size_bytes) {
   if (size_bytes > limits_.metadata_bytes - metadata_bytes_) {
     return reader_.error(StatusCode::kUnsupported, reader_.offset(),
                          format("the metadata needs more than ", limits_.metadata_bytes, " bytes of memory"));
@@ -142,7 +145,8 @@ Status HeaderParser::charge(uint64_t size_bytes) {
   return {};
 }
 
-Status HeaderParser::parse_count(std::string_view what, uint64_t count_max, uint64_t file_bytes_min, uint64_t& count) {
+Status GgufHeaderParser::parse_count(std::string_view what, uint64_t count_max, uint64_t file_bytes_min,
+                                     uint64_t& count) {
   const uint64_t begin = reader_.offset();
   FSV_ASSIGN(count, reader_.read<uint64_t>(what));
   if (count > reader_.remaining() / file_bytes_min) {
@@ -154,7 +158,7 @@ Status HeaderParser::parse_count(std::string_view what, uint64_t count_max, uint
   return {};
 }
 
-Status HeaderParser::parse_preamble() {
+Status GgufHeaderParser::parse_preamble() {
   const uint8_t* magic = nullptr;
   FSV_TRY(reader_.view(4, "the file's magic number", &magic));
   if (std::memcmp(magic, "GGUF", 4) != 0) return reader_.error(StatusCode::kUnsupported, 0, "this is no GGUF file");
@@ -171,102 +175,123 @@ Status HeaderParser::parse_preamble() {
   return charge(key_count_ * sizeof(MetaEntry) + tensor_count_ * sizeof(TensorInfo));
 }
 
-Status HeaderParser::parse_entry() {
-  MetaEntry entry;
-  auto& [key, value] = entry;
+Status GgufHeaderParser::parse_entry() {
   const uint64_t begin = reader_.offset();
-  FSV_TRY(reader_.read_string("metadata key", kKeyBytesMax, key));
-  if (key.empty()) return corrupt(begin, "a metadata key is empty");
-  const std::string what = format("value of ", quoted_name(key));
-  FSV_ASSIGN(const uint32_t number, reader_.read<uint32_t>(what));
+  std::string name;
+  FSV_TRY(reader_.read_string("metadata key", kKeyBytesMax, name));
+  if (name.empty()) return corrupt(begin, "a metadata key is empty");
+  what_ = format("value of ", quoted_name(name));
+  FSV_ASSIGN(const uint32_t number, reader_.read<uint32_t>(what_));
   const ValueKind kind = kind_of(number);
-  value.type = kind.type;
   const uint64_t value_begin = reader_.offset();
-  if (kind.type == MetaType::kNone) return corrupt(value_begin - 4, format(what, " has the unknown type ", number));
+  if (kind.type == MetaType::kNone) return corrupt(value_begin - 4, format(what_, " has the unknown type ", number));
+  auto& [key, value] = header_.metadata.emplace_back(std::move(name), MetaValue());
+  value.type = kind.type;
   if (kind.type == MetaType::kArray) {
-    FSV_TRY(parse_array(what, value));
+    FSV_TRY(begin_array(value));
   } else if (kind.type == MetaType::kString) {
-    FSV_TRY(reader_.read_string(what, limits_.metadata_bytes - metadata_bytes_, value.string_value));
+    FSV_TRY(reader_.read_string(what_, limits_.metadata_bytes - metadata_bytes_, value.string_value));
     FSV_TRY(charge(value.string_value.size()));
   } else {
-    const uint8_t* bytes = nullptr;
-    FSV_TRY(reader_.view(kind.size_bytes, what, &bytes));
-    if (kind.type == MetaType::kBool && bytes[0] > 1) return corrupt(value_begin, format(what, " is no boolean"));
-    if (kind.type == MetaType::kUint) value.uint_value = load_unsigned(bytes, kind.size_bytes);
-    if (kind.type == MetaType::kInt) value.int_value = load_signed(bytes, kind.size_bytes);
-    if (kind.type == MetaType::kFloat) value.float_value = load_float(bytes, kind.size_bytes);
-    if (kind.type == MetaType::kBool) value.bool_value = bytes[0] != 0;
+    FSV_TRY(parse_scalar(kind, value));
   }
-  if (key == "general.alignment") {
-    alignment_ = value.uint_value;
-    if (kind.type != MetaType::kUint || !std::has_single_bit(alignment_) || alignment_ > kAlignmentMax) {
-      return corrupt(value_begin, format(what, " must be a power of two up to ", kAlignmentMax));
-    }
-  }
-  header_.metadata.push_back(std::move(entry));
+  return key == "general.alignment" ? check_alignment(value, value_begin) : Status();
+}
+
+Status GgufHeaderParser::parse_scalar(ValueKind kind, MetaValue& value) {
+  const uint64_t begin = reader_.offset();
+  const uint8_t* bytes = nullptr;
+  FSV_TRY(reader_.view(kind.size_bytes, what_, &bytes));
+  if (kind.type == MetaType::kBool && bytes[0] > 1) return corrupt(begin, format(what_, " is no boolean"));
+  if (kind.type == MetaType::kUint) value.uint_value = load_unsigned(bytes, kind.size_bytes);
+  if (kind.type == MetaType::kInt) value.int_value = load_signed(bytes, kind.size_bytes);
+  if (kind.type == MetaType::kFloat) value.float_value = load_float(bytes, kind.size_bytes);
+  if (kind.type == MetaType::kBool) value.bool_value = bytes[0] != 0;
   return {};
 }
 
-Status HeaderParser::parse_array(const std::string& what, MetaValue& value) {
+Status GgufHeaderParser::check_alignment(const MetaValue& value, uint64_t value_begin) {
+  alignment_ = value.uint_value;
+  if (value.type == MetaType::kUint && std::has_single_bit(alignment_) && alignment_ <= kAlignmentMax) return {};
+  return corrupt(value_begin, format(what_, " must be a power of two up to ", kAlignmentMax));
+}
+
+// Takes the memory for an array's elements, which parse_elements() reads.
+Status GgufHeaderParser::begin_array(MetaValue& value) {
   const uint64_t begin = reader_.offset();
-  FSV_ASSIGN(const uint32_t number, reader_.read<uint32_t>(what));
-  FSV_ASSIGN(const uint64_t count, reader_.read<uint64_t>(what));
+  FSV_ASSIGN(const uint32_t number, reader_.read<uint32_t>(what_));
+  FSV_ASSIGN(const uint64_t count, reader_.read<uint64_t>(what_));
   const ValueKind kind = kind_of(number);
   value.element_type = kind.type;
-  if (kind.type == MetaType::kNone) return corrupt(begin, format(what, " has elements of the unknown type ", number));
+  if (kind.type == MetaType::kNone) return corrupt(begin, format(what_, " has elements of the unknown type ", number));
   if (kind.type == MetaType::kArray) {
-    return reader_.error(StatusCode::kUnsupported, begin, format(what, " is an array of arrays"));
+    return reader_.error(StatusCode::kUnsupported, begin, format(what_, " is an array of arrays"));
   }
   const bool strings = kind.type == MetaType::kString;
   if (count > reader_.remaining() / (strings ? 8 : kind.size_bytes)) {
-    return corrupt(begin + 4, format(what, ": ", count, " elements do not fit the ", reader_.remaining(),
+    return corrupt(begin + 4, format(what_, ": ", count, " elements do not fit the ", reader_.remaining(),
                                      " bytes left of the file"));
   }
   if (count > limits_.array_size) {
     return reader_.error(StatusCode::kUnsupported, begin + 4,
-                         format(what, " has ", count, " elements, more than ", limits_.array_size));
+                         format(what_, " has ", count, " elements, more than ", limits_.array_size));
   }
-  FSV_TRY(charge(count * (strings ? sizeof(std::string) : 8)));
-  if (!strings) return parse_scalar_array(what, count, kind, value);
-  value.strings.resize(static_cast<size_t>(count));
-  for (std::string& text : value.strings) {
-    FSV_TRY(reader_.read_string(what, limits_.metadata_bytes - metadata_bytes_, text));
-    FSV_TRY(charge(text.size()));
-  }
-  return {};
-}
-
-Status HeaderParser::parse_scalar_array(const std::string& what, uint64_t count, ValueKind kind, MetaValue& value) {
-  const size_t step = BufferedReader::kViewBytesMax / kind.size_bytes;
-  if (kind.type == MetaType::kFloat) {
-    value.floats.reserve(static_cast<size_t>(count));
+  const auto size = static_cast<size_t>(count);
+  FSV_TRY(charge(count * (strings ? sizeof(uint32_t) : 8)));
+  if (strings) {
+    // Usual texts fit, so that the table is not copied as it grows.
+    const uint64_t bytes = std::min(count * kTextBytesUsual, limits_.metadata_bytes - metadata_bytes_);
+    value.strings.reserve(size, static_cast<size_t>(std::min(bytes, reader_.remaining() - 8 * count)));
+  } else if (kind.type == MetaType::kFloat) {
+    value.floats.reserve(size);
   } else {
-    value.integers.reserve(static_cast<size_t>(count));
+    value.integers.reserve(size);
   }
-  while (count != 0) {
-    const uint64_t begin = reader_.offset();
-    const auto taken = static_cast<size_t>(std::min<uint64_t>(count, step));
-    const uint8_t* bytes = nullptr;
-    FSV_TRY(reader_.view(taken * kind.size_bytes, what, &bytes));
-    for (size_t i = 0; i < taken; ++i, bytes += kind.size_bytes) {
-      if (kind.type == MetaType::kFloat) {
-        value.floats.push_back(load_float(bytes, kind.size_bytes));
-      } else if (kind.type == MetaType::kInt) {
-        value.integers.push_back(load_signed(bytes, kind.size_bytes));
-      } else {
-        const uint64_t number = load_unsigned(bytes, kind.size_bytes);
-        if (number > (kind.type == MetaType::kBool ? 1 : uint64_t{INT64_MAX})) {
-          return corrupt(begin + i * kind.size_bytes, format(what, ": element out of range"));
-        }
-        value.integers.push_back(static_cast<int64_t>(number));
-      }
-    }
-    count -= taken;
+  element_kind_ = kind;
+  array_left_ = count;
+  return {};
+}
+
+Status GgufHeaderParser::parse_elements(MetaValue& value) {
+  const bool strings = element_kind_.type == MetaType::kString;
+  const uint64_t step = strings ? kStringsInPart : BufferedReader::kViewBytesMax / element_kind_.size_bytes;
+  const uint64_t count = std::min(array_left_, step);
+  array_left_ -= count;
+  return strings ? parse_strings(count, value.strings) : parse_scalars(count, value);
+}
+
+Status GgufHeaderParser::parse_strings(uint64_t count, StringTable& strings) {
+  for (; count != 0; --count) {
+    FSV_TRY(reader_.read_string(what_, limits_.metadata_bytes - metadata_bytes_, text_));
+    FSV_TRY(charge(text_.size()));
+    strings.push_back(text_);
   }
   return {};
 }
 
-Status HeaderParser::parse_tensor() {
+// As many as one view of the reader holds.
+Status GgufHeaderParser::parse_scalars(uint64_t count, MetaValue& value) {
+  const ValueKind kind = element_kind_;
+  const uint64_t begin = reader_.offset();
+  const uint8_t* bytes = nullptr;
+  FSV_TRY(reader_.view(static_cast<size_t>(count) * kind.size_bytes, what_, &bytes));
+  for (uint64_t i = 0; i < count; ++i, bytes += kind.size_bytes) {
+    if (kind.type == MetaType::kFloat) {
+      value.floats.push_back(load_float(bytes, kind.size_bytes));
+    } else if (kind.type == MetaType::kInt) {
+      value.integers.push_back(load_signed(bytes, kind.size_bytes));
+    } else {
+      const uint64_t number = load_unsigned(bytes, kind.size_bytes);
+      if (number > (kind.type == MetaType::kBool ? 1 : uint64_t{INT64_MAX})) {
+        return corrupt(begin + i * kind.size_bytes, format(what_, ": element out of range"));
+      }
+      value.integers.push_back(static_cast<int64_t>(number));
+    }
+  }
+  return {};
+}
+
+Status GgufHeaderParser::parse_tensor() {
   TensorInfo tensor;
   const uint64_t begin = reader_.offset();
   FSV_TRY(reader_.read_string("tensor name", kTensorNameBytesMax, tensor.name));
@@ -307,7 +332,7 @@ Status HeaderParser::parse_tensor() {
 }
 
 // Makes offsets absolute and checks that data lies inside the file, each tensor's in a place of its own.
-Status HeaderParser::place_tensors() {
+Status GgufHeaderParser::place_tensors() {
   const uint64_t file_bytes = file_.size_bytes();
   const uint64_t data_begin = (reader_.offset() + alignment_ - 1) / alignment_ * alignment_;
   const uint64_t data_bytes = data_begin > file_bytes ? 0 : file_bytes - data_begin;
@@ -322,7 +347,7 @@ Status HeaderParser::place_tensors() {
   return check_overlaps();
 }
 
-Status HeaderParser::check_overlaps() const {
+Status GgufHeaderParser::check_overlaps() const {
   std::vector<const TensorInfo*> order;
   order.reserve(header_.tensors.size());
   for (const TensorInfo& tensor : header_.tensors) order.push_back(&tensor);
@@ -337,10 +362,12 @@ Status HeaderParser::check_overlaps() const {
   return {};
 }
 
-}  // namespace
-
 Result<GgufHeader> parse_gguf_header(os::File& file, const GgufLimits& limits) {
-  return HeaderParser(file, limits).parse();
+  GgufHeaderParser parser(file, limits);
+  for (bool done = false; !done;) {
+    FSV_ASSIGN(done, parser.step());
+  }
+  return parser.take();
 }
 
 }  // namespace fastserve

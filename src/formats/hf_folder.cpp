@@ -17,15 +17,19 @@ namespace {
 constexpr uint64_t kConfigBytesMax = uint64_t{64} << 20;
 constexpr uint64_t kSideFileBytesMax = uint64_t{256} << 20;
 constexpr size_t kShardCountMax = 512;
+constexpr std::string_view kLoneShard = "model.safetensors";
+
+Result<std::unique_ptr<os::File>> open_bounded(ModelFiles& files, const std::string& path, uint64_t size_bytes_max) {
+  FSV_ASSIGN(std::unique_ptr<os::File> file, files.open(path));
+  if (file->size_bytes() <= size_bytes_max) return file;
+  return Status(StatusCode::kUnsupported,
+                format("\"", path, "\" has ", file->size_bytes(), " bytes, more than ", size_bytes_max));
+}
 
 Result<std::string> read_whole(ModelFiles& files, const std::string& path, uint64_t size_bytes_max,
                                os::File::Identity* identity = nullptr) {
-  FSV_ASSIGN(std::unique_ptr<os::File> file, files.open(path));
+  FSV_ASSIGN(const std::unique_ptr<os::File> file, open_bounded(files, path, size_bytes_max));
   if (identity != nullptr) *identity = file->identity();
-  if (file->size_bytes() > size_bytes_max) {
-    return Status(StatusCode::kUnsupported,
-                  format("\"", path, "\" has ", file->size_bytes(), " bytes, more than ", size_bytes_max));
-  }
   std::string text(static_cast<size_t>(file->size_bytes()), '\0');
   FSV_TRY(file->read_at(0, text.data(), text.size()));
   return text;
@@ -55,20 +59,23 @@ class HfFolderSource final : public TableSource {
   Status read_tensor(const TensorInfo& tensor, uint64_t offset_bytes, void* destination, size_t size_bytes) override {
     return guarded([&] { return read_part(tensor, offset_bytes, static_cast<uint8_t*>(destination), size_bytes); });
   }
-  Result<std::string> read_side_file(std::string_view name) const override {
-    if (!is_plain_name(name)) {
+  Result<std::unique_ptr<os::File>> open_side_file(std::string_view name) const override {
+    return guarded([&]() -> Result<std::unique_ptr<os::File>> {
+      if (is_plain_name(name)) return open_bounded(*model_files_, path_of(name), kSideFileBytesMax);
       return Status(StatusCode::kInvalidArgument, fastserve::format(quoted_name(name), " is no plain file name"));
-    }
-    return guarded([&] { return read_whole(*model_files_, path_of(name), kSideFileBytesMax); });
+    });
   }
 
-  Status open();
+  // The next piece of opening it. True when none is left.
+  Result<bool> advance();
 
  private:
+  enum class Stage { kConfig, kIndex, kShards, kTables };
   Status read_config();
   void identify_side_files();
   Status read_chat_template();
-  Status open_shards();
+  Status list_shards();
+  Status open_next_shard();
   Status open_shard(std::string_view name);
   Status place_tensor(const SafeTensor& tensor, uint32_t file);
   Status add_piece(const std::string& name, const HfPlace& place, const SafeTensor& tensor, const HfPiece& piece,
@@ -93,6 +100,8 @@ class HfFolderSource final : public TableSource {
 
   const std::shared_ptr<ModelFiles> model_files_;  // first: outlives the files
   const std::string folder_;
+  Stage stage_ = Stage::kConfig;
+  std::vector<std::string> shards_;  // in the order of their names; those from files_.size() on are still to be opened
   HfModel model_;
   std::vector<os::File::Identity> side_identities_;
   HfFiles files_;
@@ -105,10 +114,25 @@ class HfFolderSource final : public TableSource {
   std::shared_ptr<const std::vector<uint8_t>> whole_;
 };
 
-Status HfFolderSource::open() {
-  FSV_TRY(read_config());
-  FSV_TRY(open_shards());
-  return finish();
+Result<bool> HfFolderSource::advance() {
+  switch (stage_) {
+    case Stage::kConfig:
+      FSV_TRY(read_config());
+      stage_ = Stage::kIndex;
+      return false;
+    case Stage::kIndex:
+      FSV_TRY(list_shards());
+      stage_ = Stage::kShards;
+      return false;
+    case Stage::kShards:
+      FSV_TRY(open_next_shard());
+      if (files_.size() == shards_.size()) stage_ = Stage::kTables;
+      return false;
+    case Stage::kTables:
+      FSV_TRY(finish());
+      return true;
+  }
+  return true;
 }
 
 Status HfFolderSource::read_config() {
@@ -156,15 +180,12 @@ Status HfFolderSource::read_chat_template() {
   return {};
 }
 
-Status HfFolderSource::open_shards() {
+Status HfFolderSource::list_shards() {
   auto index = read_whole(*model_files_, path_of("model.safetensors.index.json"), kConfigBytesMax);
   if (!index.ok()) {
     if (index.status().code() != StatusCode::kNotFound) return index.status();
-    Status status = open_shard("model.safetensors");
-    if (status.code() == StatusCode::kNotFound && model_files_->open(path_of("pytorch_model.bin")).ok()) {
-      return fail(StatusCode::kUnsupported, "holds pytorch_model.bin; weights are read from safetensors files alone");
-    }
-    return status;
+    shards_.emplace_back(kLoneShard);
+    return {};
   }
   const std::string name = fastserve::format("\"", path_of("model.safetensors.index.json"), "\"");
   FSV_ASSIGN(const json::Document document, json::parse(*index, name));
@@ -180,8 +201,16 @@ Status HfFolderSource::open_shards() {
     shards.emplace(*shard, true);
     if (shards.size() > kShardCountMax) return fail(StatusCode::kUnsupported, "has too many shards");
   }
-  for (const auto& [shard, unused] : shards) FSV_TRY(open_shard(shard));
+  for (const auto& [shard, unused] : shards) shards_.push_back(shard);
   return {};
+}
+
+Status HfFolderSource::open_next_shard() {
+  Status status = open_shard(shards_[files_.size()]);
+  const bool has_torch_file = status.code() == StatusCode::kNotFound && shards_.size() == 1 &&
+                              shards_[0] == kLoneShard && model_files_->open(path_of("pytorch_model.bin")).ok();
+  if (!has_torch_file) return status;
+  return fail(StatusCode::kUnsupported, "holds pytorch_model.bin; weights are read from safetensors files alone");
 }
 
 Status HfFolderSource::open_shard(std::string_view name) {
@@ -340,14 +369,23 @@ Result<std::shared_ptr<const std::vector<uint8_t>>> HfFolderSource::whole_tensor
   return whole_;
 }
 
+class HfFolderOpening final : public SourceOpening {
+ public:
+  HfFolderOpening(std::shared_ptr<ModelFiles> files, std::string_view path)
+      : source_(std::make_unique<HfFolderSource>(std::move(files), std::string(path))) {}
+  Result<bool> step() override {
+    return guarded([&] { return source_->advance(); });
+  }
+  std::unique_ptr<ModelSource> take() override { return std::move(source_); }
+
+ private:
+  std::unique_ptr<HfFolderSource> source_;
+};
+
 }  // namespace
 
-Result<std::unique_ptr<ModelSource>> open_hf_folder(std::shared_ptr<ModelFiles> files, std::string_view path) {
-  return guarded([&]() -> Result<std::unique_ptr<ModelSource>> {
-    auto source = std::make_unique<HfFolderSource>(std::move(files), std::string(path));
-    FSV_TRY(source->open());
-    return std::unique_ptr<ModelSource>(std::move(source));
-  });
+std::unique_ptr<SourceOpening> begin_opening_hf_folder(std::shared_ptr<ModelFiles> files, std::string_view path) {
+  return std::make_unique<HfFolderOpening>(std::move(files), path);
 }
 
 }  // namespace fastserve

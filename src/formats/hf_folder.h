@@ -6,6 +6,7 @@
 
 namespace fastserve {
 
-Result<std::unique_ptr<ModelSource>> open_hf_folder(std::shared_ptr<ModelFiles> files, std::string_view path);
+// A shard in each piece.
+std::unique_ptr<SourceOpening> begin_opening_hf_folder(std::shared_ptr<ModelFiles> files, std::string_view path);
 
 }  // namespace fastserve

@@ -9,6 +9,7 @@
 
 #include "base/os.h"
 #include "base/status.h"
+#include "base/string_table.h"
 #include "formats/model_files.h"
 
 namespace fastserve {
@@ -35,7 +36,7 @@ struct MetaValue {
   bool bool_value = false;
   std::string string_value;
   MetaType element_type = MetaType::kNone;  // of an array
-  std::vector<std::string> strings;         // kString elements
+  StringTable strings;                      // kString elements
   std::vector<int64_t> integers;            // kUint, kInt and kBool elements
   std::vector<double> floats;               // kFloat elements
   size_t array_size() const {
@@ -58,9 +59,11 @@ class ModelSource {
   virtual uint64_t file_bytes() const = 0;
   // Identity of what was opened; one for all the files of a split or sharded model.
   virtual os::File::Identity identity() const = 0;
-  // A file that lies beside the weights of a folder ("tokenizer.json"), whole. kNotFound where there is none, and in
-  // formats that are a single file.
-  virtual Result<std::string> read_side_file(std::string_view name) const;
+  // A file that lies beside the weights of a folder ("tokenizer.json"). kNotFound where there is none, and in formats
+  // that are a single file. It must not outlive the source.
+  virtual Result<std::unique_ptr<os::File>> open_side_file(std::string_view name) const;
+  // All that is in it.
+  Result<std::string> read_side_file(std::string_view name) const;
 
   // Typed look-ups. `get_*` fail with the key's name when it is missing or of another type; `*_or` fall back only
   // when it is missing.
@@ -80,5 +83,18 @@ Result<std::unique_ptr<ModelSource>> open_gguf(std::unique_ptr<os::File> file);
 // others need it to live as long as they do.
 Result<std::unique_ptr<ModelSource>> open_model_source(const std::shared_ptr<ModelFiles>& files, std::string_view path);
 Result<std::unique_ptr<ModelSource>> open_model_source(std::string_view path);  // of the system's files
+
+// The same in pieces that take well under a millisecond each, whatever the size of a header.
+class SourceOpening {
+ public:
+  virtual ~SourceOpening() = default;
+  // The next piece. True when none is left.
+  virtual Result<bool> step() = 0;
+  // After the last piece.
+  virtual std::unique_ptr<ModelSource> take() = 0;
+};
+Result<std::unique_ptr<SourceOpening>> begin_opening(const std::shared_ptr<ModelFiles>& files, std::string_view path);
+// All pieces of an opening.
+Result<std::unique_ptr<ModelSource>> finish_opening(SourceOpening& opening);
 
 }  // namespace fastserve

@@ -50,7 +50,9 @@ class QuantizingSource final : public ModelSource {
   std::vector<std::string_view> keys() const override { return inner_->keys(); }
   uint64_t file_bytes() const override { return inner_->file_bytes(); }
   os::File::Identity identity() const override { return inner_->identity(); }
-  Result<std::string> read_side_file(std::string_view name) const override { return inner_->read_side_file(name); }
+  Result<std::unique_ptr<os::File>> open_side_file(std::string_view name) const override {
+    return inner_->open_side_file(name);
+  }
 
   Status read_tensor(const TensorInfo& tensor, uint64_t offset_bytes, void* destination, size_t size_bytes) override {
     return guarded([&] { return read_part(tensor, offset_bytes, static_cast<uint8_t*>(destination), size_bytes); });

@@ -142,8 +142,17 @@ std::vector<std::string_view> TableSource::keys() const {
   return keys;
 }
 
-Result<std::string> ModelSource::read_side_file(std::string_view name) const {
+Result<std::unique_ptr<os::File>> ModelSource::open_side_file(std::string_view name) const {
   return Status(StatusCode::kNotFound, fastserve::format("there is no file ", quoted_name(name), " with this model"));
+}
+
+Result<std::string> ModelSource::read_side_file(std::string_view name) const {
+  return guarded([&]() -> Result<std::string> {
+    FSV_ASSIGN(const std::unique_ptr<os::File> file, open_side_file(name));
+    std::string text(static_cast<size_t>(file->size_bytes()), '\0');
+    FSV_TRY(file->read_at(0, text.data(), text.size()));
+    return text;
+  });
 }
 
 Result<uint64_t> ModelSource::get_uint(std::string_view key) const {

@@ -27,7 +27,9 @@ struct BpeOptions {
 // Makes the model merge by merge, so that a caller may do so in parts.
 class BpeBuilder {
  public:
+  // Call fill_part() until it is true, before merges are added.
   BpeBuilder(std::shared_ptr<const Vocabulary> vocabulary, size_t merge_count, BpeOptions options);
+  bool fill_part() { return merges_.fill_part(); }
   // The next merge. kCorrupt when its parts or its result are no tokens: not in `all`, an index of every token. One
   // with tokens that text may not become (in `all`, not in the vocabulary's index) is left out.
   Status add(std::string_view left, std::string_view right, const TokenIndex& all);

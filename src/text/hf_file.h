@@ -10,7 +10,7 @@
 #include "base/json_events.h"
 #include "base/json_writer.h"
 #include "base/status.h"
-#include "text/string_table.h"
+#include "base/string_table.h"
 
 namespace fastserve {
 

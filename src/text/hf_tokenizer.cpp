@@ -38,14 +38,32 @@ class HfTokenizerLoader::Work {
   std::unique_ptr<Tokenizer> take() { return std::move(tokenizer_); }
 
  private:
-  enum class Stage { kStart, kTexts, kIndex, kModel, kMerges, kFinish, kDone };
-  static constexpr size_t kStepItems = 16384;
+  enum class Stage {
+    kStart,
+    kVocabulary,
+    kComponents,
+    kTexts,
+    kSlots,
+    kIndex,
+    kModel,
+    kMerges,
+    kFinish,
+    kPipeline,
+    kDone
+  };
+  static constexpr size_t kStepItems = 2048;
 
   Status run_stage();
   Status start();
+  Status read_vocabulary();
+  Status read_components();
   Status add_texts();
+  void make_slots();
   Status add_to_index();
   Status start_model();
+  Status step_model();
+  void start_merges();
+  void start_unigram();
   Status add_merges();
   Status finish();
 
@@ -82,8 +100,10 @@ class HfTokenizerLoader::Work {
   std::shared_ptr<Vocabulary> vocabulary_ = std::make_shared<Vocabulary>();
   std::shared_ptr<StringTable> bytes_ = std::make_shared<StringTable>(), first_bytes_;
   std::optional<TokenIndex> all_;
-  std::optional<BpeBuilder> builder_;
+  std::optional<BpeBuilder> bpe_;
+  std::optional<UnigramBuilder> unigram_;
   Pipeline pipeline_;
+  std::optional<PipelineBuilder> builder_;
   std::unique_ptr<Tokenizer> tokenizer_;
 };
 
@@ -96,16 +116,28 @@ Status HfTokenizerLoader::Work::run_stage() {
   switch (stage_) {
     case Stage::kStart:
       return start();
+    case Stage::kVocabulary:
+      return read_vocabulary();
+    case Stage::kComponents:
+      return read_components();
     case Stage::kTexts:
       return add_texts();
+    case Stage::kSlots:
+      make_slots();
+      return {};
     case Stage::kIndex:
       return add_to_index();
     case Stage::kModel:
-      return start_model();
+      return step_model();
     case Stage::kMerges:
       return add_merges();
     case Stage::kFinish:
       return finish();
+    case Stage::kPipeline:
+      if (!builder_->step()) return {};
+      tokenizer_ = builder_->finish();
+      go_to(Stage::kDone);
+      return {};
     case Stage::kDone:
       break;
   }
@@ -117,7 +149,18 @@ Status HfTokenizerLoader::Work::start() {
   if (!file.ok()) return named(file.status());
   file_ = file.take();
   FSV_ASSIGN(model_, read_hf_model_options(part("model"), file_));
-  FSV_ASSIGN(tokens_, HfVocabulary::read(file_));
+  FSV_ASSIGN(tokens_, HfVocabulary::begin(file_));
+  go_to(Stage::kVocabulary);
+  return {};
+}
+
+Status HfTokenizerLoader::Work::read_vocabulary() {
+  FSV_ASSIGN(const bool done, tokens_->step());
+  if (done) go_to(Stage::kComponents);
+  return {};
+}
+
+Status HfTokenizerLoader::Work::read_components() {
   FSV_ASSIGN(decoder_, HfDecoder::read(part("decoder")));
   const HfNode pre_tokenizer = part("pre_tokenizer");
   on_bytes_ = model_.type == HfModelType::kBpe && ends_in_byte_level(pre_tokenizer) && !model_.byte_fallback &&
@@ -134,7 +177,7 @@ Status HfTokenizerLoader::Work::start() {
 }
 
 Status HfTokenizerLoader::Work::add_texts() {
-  FSV_TRY(advance(tokens_->size(), Stage::kIndex, [&](size_t id) -> Status {
+  return advance(tokens_->size(), Stage::kSlots, [&](size_t id) -> Status {
     const std::string_view name = tokens_->name(id);
     std::optional<std::string> decoded;
     if (on_bytes_ && !tokens_->is_special(id)) decoded = byte_level_decode(name);
@@ -156,11 +199,16 @@ Status HfTokenizerLoader::Work::add_texts() {
     if (model_.byte_fallback && byte_of_token(name) >= 0) attributes |= kTokenByte;
     pipeline_.attributes.push_back(attributes);
     return {};
-  }));
-  if (stage_ != Stage::kIndex) return {};
-  vocabulary_->index = TokenIndex(&vocabulary_->texts);
-  all_.emplace(&vocabulary_->texts);
-  return {};
+  });
+}
+
+// The tables that texts are looked up in, a part of their slots at a time.
+void HfTokenizerLoader::Work::make_slots() {
+  if (next_++ == 0) {
+    vocabulary_->index = TokenIndex(&vocabulary_->texts);
+    all_.emplace(&vocabulary_->texts);
+  }
+  if (vocabulary_->index.fill_part() && all_->fill_part()) go_to(Stage::kIndex);
 }
 
 // What the model may match: no special tokens, and where it looks at bytes nothing that is not made of them.
@@ -202,33 +250,12 @@ Status HfTokenizerLoader::Work::start_model() {
   // No text becomes a token that begins or ends texts, even where a file has one of them for the unknown.
   if (model_.unknown_id == pipeline_.eos_id || model_.unknown_id == pipeline_.bos_id) model_.unknown_id = -1;
   switch (model_.type) {
-    case HfModelType::kBpe: {
-      BpeOptions options;
-      options.byte_level = on_bytes_;
-      options.ignore_merges = model_.ignore_merges;
-      options.unknown_id = model_.unknown_id;
-      options.fuse_unknown = model_.fuse_unknown;
-      options.byte_fallback = model_.byte_fallback;
-      options.continuing_prefix = model_.continuing_prefix;
-      options.end_suffix = model_.end_suffix;
-      if (model_.byte_fallback) options.byte_ids = find_byte_tokens(*all_);
-      for (size_t byte = 0; on_bytes_ && byte < options.byte_ids.size(); ++byte) {
-        const char text = static_cast<char>(byte);
-        options.byte_ids[byte] = vocabulary_->index.find({&text, 1});
-      }
-      builder_.emplace(vocabulary_, file_.merges.size() / 2, std::move(options));
-      go_to(Stage::kMerges);
-      return {};
-    }
-    case HfModelType::kUnigram: {
-      UnigramOptions options{model_.unknown_id, {}, false};
-      if (model_.byte_fallback) {
-        const std::array<int32_t, 256> ids = find_byte_tokens(*all_);
-        options.byte_ids.assign(ids.begin(), ids.end());
-      }
-      pipeline_.model = create_unigram_model(vocabulary_, tokens_->scores(), std::move(options));
+    case HfModelType::kBpe:
+      start_merges();
       break;
-    }
+    case HfModelType::kUnigram:
+      start_unigram();
+      break;
     case HfModelType::kWordPiece:
       pipeline_.model = create_wordpiece_model(
           vocabulary_, {model_.unknown_id, model_.continuing_prefix, model_.word_characters_max});
@@ -237,15 +264,54 @@ Status HfTokenizerLoader::Work::start_model() {
       pipeline_.model = create_word_level_model(vocabulary_, model_.unknown_id);
       break;
   }
+  return {};
+}
+
+Status HfTokenizerLoader::Work::step_model() {
+  if (next_++ == 0) return start_model();
+  if (bpe_.has_value()) {
+    if (bpe_->fill_part()) go_to(Stage::kMerges);
+    return {};
+  }
+  if (unigram_.has_value()) {
+    if (!unigram_->step()) return {};
+    pipeline_.model = unigram_->finish();
+  }
   go_to(Stage::kFinish);
   return {};
 }
 
+void HfTokenizerLoader::Work::start_merges() {
+  BpeOptions options;
+  options.byte_level = on_bytes_;
+  options.ignore_merges = model_.ignore_merges;
+  options.unknown_id = model_.unknown_id;
+  options.fuse_unknown = model_.fuse_unknown;
+  options.byte_fallback = model_.byte_fallback;
+  options.continuing_prefix = model_.continuing_prefix;
+  options.end_suffix = model_.end_suffix;
+  if (model_.byte_fallback) options.byte_ids = find_byte_tokens(*all_);
+  for (size_t byte = 0; on_bytes_ && byte < options.byte_ids.size(); ++byte) {
+    const char text = static_cast<char>(byte);
+    options.byte_ids[byte] = vocabulary_->index.find({&text, 1});
+  }
+  bpe_.emplace(vocabulary_, file_.merges.size() / 2, std::move(options));
+}
+
+void HfTokenizerLoader::Work::start_unigram() {
+  UnigramOptions options{model_.unknown_id, {}, false};
+  if (model_.byte_fallback) {
+    const std::array<int32_t, 256> ids = find_byte_tokens(*all_);
+    options.byte_ids.assign(ids.begin(), ids.end());
+  }
+  unigram_.emplace(vocabulary_, tokens_->scores(), std::move(options));
+}
+
 Status HfTokenizerLoader::Work::add_merges() {
   FSV_TRY(advance(file_.merges.size() / 2, Stage::kFinish, [&](size_t merge) {
-    return builder_->add(file_.merges[2 * merge], file_.merges[2 * merge + 1], *all_);
+    return bpe_->add(file_.merges[2 * merge], file_.merges[2 * merge + 1], *all_);
   }));
-  if (stage_ == Stage::kFinish) pipeline_.model = builder_->finish();
+  if (stage_ == Stage::kFinish) pipeline_.model = bpe_->finish();
   return {};
 }
 
@@ -290,8 +356,8 @@ Status HfTokenizerLoader::Work::finish() {
       shares_bytes_ ? std::shared_ptr<const StringTable>(vocabulary_, &vocabulary_->texts) : std::move(bytes_);
   pipeline_.first_token_bytes = std::move(first_bytes_);
   pipeline_.vocabulary = std::move(vocabulary_);
-  tokenizer_ = create_pipeline_tokenizer(std::move(pipeline_));
-  go_to(Stage::kDone);
+  builder_.emplace(std::move(pipeline_));
+  go_to(Stage::kPipeline);
   return {};
 }
 

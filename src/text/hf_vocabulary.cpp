@@ -1,25 +1,59 @@
 // Ids come from the file; where the model and the list of added tokens both have a text, the model's id counts.
 #include "text/hf_vocabulary.h"
 
+#include <algorithm>
+
 #include "base/format.h"
 #include "text/hf_node.h"
 
 namespace fastserve {
 namespace {
 
+constexpr size_t kStepEntries = 4096, kStepAdded = 256;
+
 Status corrupt(std::string_view text) { return Status(StatusCode::kCorrupt, format("tokenizer.json: ", text)); }
 
 }  // namespace
 
-Result<HfVocabulary> HfVocabulary::read(const HfFile& file) {
+Result<HfVocabulary> HfVocabulary::begin(const HfFile& file) {
   HfVocabulary vocabulary;
   vocabulary.file_ = &file;
   const size_t count = file.tokens.size() + file.rest.root()["added_tokens"].size();
   if (count == 0) return corrupt("the vocabulary is empty");
   vocabulary.count_max_ = 4 * count + 65536;
-  FSV_TRY(vocabulary.place_entries());
-  FSV_TRY(vocabulary.read_added());
+  vocabulary.places_.reserve(count);
   return vocabulary;
+}
+
+Result<bool> HfVocabulary::step() {
+  const size_t count = file_->tokens.size(), end = std::min(count, next_ + kStepEntries);
+  const HfNode list(file_->rest.root()["added_tokens"], "added_tokens");
+  const size_t added_count = list.value().size(), added_end = std::min(added_count, next_ + kStepAdded);
+  switch (stage_) {
+    case Stage::kPlaces:
+      for (; next_ < end; ++next_) FSV_TRY(place_entry(next_));
+      if (next_ < count) return false;
+      entries_.emplace(&file_->tokens);
+      stage_ = Stage::kSlots;
+      return false;
+    case Stage::kSlots:
+      if (!entries_->fill_part()) return false;
+      next_ = 0;
+      stage_ = Stage::kEntries;
+      return false;
+    case Stage::kEntries:  // of equal texts the last counts
+      for (; next_ < end; ++next_) entries_->insert(static_cast<int32_t>(count - 1 - next_));
+      if (next_ < count) return false;
+      next_ = 0;
+      stage_ = Stage::kAdded;
+      return false;
+    case Stage::kAdded:
+      for (; next_ < added_end; ++next_) FSV_TRY(read_added_token(list.element(next_)));
+      if (next_ < added_count) return false;
+      entries_.reset();
+      return true;
+  }
+  return true;
 }
 
 Status HfVocabulary::add_place(size_t id) {
@@ -28,30 +62,19 @@ Status HfVocabulary::add_place(size_t id) {
   return {};
 }
 
-Status HfVocabulary::place_entries() {
-  for (size_t entry = 0; entry < file_->tokens.size(); ++entry) {
-    const size_t id = file_->vocabulary_is_list ? entry : static_cast<size_t>(file_->ids[entry]);
-    FSV_TRY(add_place(id));
-    Place& place = places_[id];
-    if (place.entry >= 0) {
-      return corrupt(format("model: '", file_->tokens[static_cast<size_t>(place.entry)], "' and '",
-                            file_->tokens[entry], "' both have the id ", id));
-    }
-    place.entry = static_cast<int32_t>(entry);
+Status HfVocabulary::place_entry(size_t entry) {
+  const size_t id = file_->vocabulary_is_list ? entry : static_cast<size_t>(file_->ids[entry]);
+  FSV_TRY(add_place(id));
+  Place& place = places_[id];
+  if (place.entry >= 0) {
+    return corrupt(format("model: '", file_->tokens[static_cast<size_t>(place.entry)], "' and '", file_->tokens[entry],
+                          "' both have the id ", id));
   }
+  place.entry = static_cast<int32_t>(entry);
   return {};
 }
 
-Status HfVocabulary::read_added() {
-  TokenIndex entries(&file_->tokens);
-  // Of equal texts the last counts.
-  for (size_t entry = file_->tokens.size(); entry-- > 0;) entries.insert(static_cast<int32_t>(entry));
-  const HfNode list(file_->rest.root()["added_tokens"], "added_tokens");
-  for (size_t i = 0; i < list.value().size(); ++i) FSV_TRY(read_added_token(list.element(i), entries));
-  return {};
-}
-
-Status HfVocabulary::read_added_token(const HfNode& node, const TokenIndex& entries) {
+Status HfVocabulary::read_added_token(const HfNode& node) {
   AddedToken token;
   FSV_ASSIGN(token.text, node.text("content"));
   if (token.text.empty()) return {};  // matches nothing
@@ -63,7 +86,7 @@ Status HfVocabulary::read_added_token(const HfNode& node, const TokenIndex& entr
   FSV_ASSIGN(token.single_word, node.flag("single_word", false));
   FSV_ASSIGN(token.normalized, node.flag("normalized", !token.control));
   size_t id = static_cast<size_t>(stated);
-  if (const int32_t entry = entries.find(token.text); entry >= 0) {
+  if (const int32_t entry = entries_->find(token.text); entry >= 0) {
     id = file_->vocabulary_is_list ? static_cast<size_t>(entry)
                                    : static_cast<size_t>(file_->ids[static_cast<size_t>(entry)]);
   }

@@ -2,20 +2,17 @@
 #pragma once
 #include <cstddef>
 #include <cstdint>
-#include <vector>
 
 #include "text/bpe_merge.h"
+#include "text/slot_array.h"
 
 namespace fastserve {
 
 class MergeTable {
  public:
-  // Room for `count` merges.
-  explicit MergeTable(size_t count = 0) {
-    size_t capacity = 16;
-    while (capacity < count * 3 / 2) capacity *= 2;
-    slots_.assign(capacity, Slot{});
-  }
+  // Room for `count` merges. Call fill_part() until it is true, before anything else.
+  explicit MergeTable(size_t count) : slots_(count) {}
+  bool fill_part() { return slots_.fill_part(); }
   // A later merge of the same pair replaces an earlier one.
   void insert(int32_t left, int32_t right, BpeMerge merge) {
     const uint64_t key = key_of(left, right);
@@ -33,15 +30,14 @@ class MergeTable {
     return static_cast<uint64_t>(static_cast<uint32_t>(left)) << 32 | static_cast<uint32_t>(right);
   }
   size_t slot_of(uint64_t key) const {
-    const size_t mask = slots_.size() - 1;
     uint64_t mixed = key * 0x9E3779B97F4A7C15u;
     mixed ^= mixed >> 32;
-    size_t at = static_cast<size_t>(mixed) & mask;
-    while (slots_[at].key != key && slots_[at].key != kEmptyKey) at = (at + 1) & mask;
+    size_t at = static_cast<size_t>(mixed) & slots_.mask();
+    while (slots_[at].key != key && slots_[at].key != kEmptyKey) at = (at + 1) & slots_.mask();
     return at;
   }
 
-  std::vector<Slot> slots_;
+  SlotArray<Slot> slots_;
 };
 
 }  // namespace fastserve

@@ -63,6 +63,8 @@ bool stands_alone(std::string_view text, size_t start, size_t end) {
   return end >= text.size() || !is_word(unicode::read_valid(text.data() + end).value);
 }
 
+}  // namespace
+
 class PipelineTokenizer final : public Tokenizer {
  public:
   explicit PipelineTokenizer(Pipeline pipeline) : pipeline_(std::move(pipeline)) {
@@ -73,8 +75,16 @@ class PipelineTokenizer final : public Tokenizer {
     first_token_bytes_ = pipeline_.first_token_bytes;
     leading_spaces_dropped_ = pipeline_.leading_spaces_dropped;
     drops_last_space_ = pipeline_.drops_last_space;
-    for (size_t i = 0; i < pipeline_.added.size(); ++i) insert_added(static_cast<int32_t>(i));
+  }
+
+  // Makes the next added tokens known; after the last of them what ends an answer. True when nothing is left to do.
+  bool prepare_part() {
+    constexpr size_t kPartTokens = 512;
+    const size_t end = std::min(pipeline_.added.size(), inserted_ + kPartTokens);
+    for (; inserted_ < end; ++inserted_) insert_added(static_cast<int32_t>(inserted_));
+    if (inserted_ < pipeline_.added.size()) return false;
     collect_end_of_generation();
+    return true;
   }
 
   std::string_view name() const override { return pipeline_.name; }
@@ -137,7 +147,9 @@ class PipelineTokenizer final : public Tokenizer {
     const auto has = [&](std::string_view text) { return raw_added_.find_exact(text) >= 0; };
     const bool in_parts = (has("<|return|>") && has("<|call|>")) || (has("<|calls|>") && has("<|flush|>"));
     const auto mark = [&](int32_t id) {
-      if (id >= 0) attributes_[static_cast<size_t>(id)] |= kTokenEndOfGeneration;
+      if (id < 0 || ends_generation(id)) return;
+      attributes_[static_cast<size_t>(id)] |= kTokenEndOfGeneration;
+      end_of_generation_ids_.push_back(id);
     };
     for (const AddedToken& token : pipeline_.added) {
       // Not user-defined ones: "</s>" is a tag of HTML to Gemma.
@@ -147,9 +159,7 @@ class PipelineTokenizer final : public Tokenizer {
     mark(pipeline_.eos_id);
     mark(pipeline_.eot_id);
     for (const int32_t id : pipeline_.end_ids) mark(id);
-    for (int32_t id = 0; id < vocabulary_size(); ++id) {
-      if (ends_generation(id)) end_of_generation_ids_.push_back(id);
-    }
+    std::sort(end_of_generation_ids_.begin(), end_of_generation_ids_.end());
   }
 
   static void add_ids(Encoding& encoding, const std::vector<int32_t>& ids, size_t position) {
@@ -245,12 +255,13 @@ class PipelineTokenizer final : public Tokenizer {
 
   Pipeline pipeline_;
   SpecialTokens raw_added_, normalized_added_;
+  size_t inserted_ = 0;  // of the added tokens
 };
 
-}  // namespace
-
-std::unique_ptr<Tokenizer> create_pipeline_tokenizer(Pipeline pipeline) {
-  return std::make_unique<PipelineTokenizer>(std::move(pipeline));
-}
+PipelineBuilder::PipelineBuilder(Pipeline pipeline)
+    : tokenizer_(std::make_unique<PipelineTokenizer>(std::move(pipeline))) {}
+PipelineBuilder::~PipelineBuilder() = default;
+bool PipelineBuilder::step() { return tokenizer_->prepare_part(); }
+std::unique_ptr<Tokenizer> PipelineBuilder::finish() { return std::move(tokenizer_); }
 
 }  // namespace fastserve

@@ -41,6 +41,17 @@ struct Pipeline {
   bool drops_last_space = false;
 };
 
-std::unique_ptr<Tokenizer> create_pipeline_tokenizer(Pipeline pipeline);
+// Makes the tokenizer in parts: some vocabularies have thousands of added tokens.
+class PipelineBuilder {
+ public:
+  explicit PipelineBuilder(Pipeline pipeline);
+  ~PipelineBuilder();
+  // A bounded part of the work. True when none is left.
+  bool step();
+  std::unique_ptr<Tokenizer> finish();
+
+ private:
+  std::unique_ptr<class PipelineTokenizer> tokenizer_;
+};
 
 }  // namespace fastserve

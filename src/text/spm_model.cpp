@@ -69,30 +69,46 @@ class SpmModel final : public TokenModel {
   int32_t unknown_id_;
 };
 
-// Ranks in descending order of score; equal scores share one. A score that is not a number comes last.
-std::vector<int32_t> ranks_of(const std::vector<float>& scores) {
-  const auto better = [&](int32_t a, int32_t b) {
-    const float left = scores[static_cast<size_t>(a)], right = scores[static_cast<size_t>(b)];
-    if (left != left || right != right) return left == left && right != right;
-    return left > right;
-  };
-  std::vector<int32_t> order(scores.size());
-  std::iota(order.begin(), order.end(), 0);
-  std::sort(order.begin(), order.end(), better);
-  std::vector<int32_t> ranks(scores.size());
-  for (size_t i = 0; i < order.size(); ++i) {
-    const bool same = i > 0 && !better(order[i - 1], order[i]);
-    ranks[static_cast<size_t>(order[i])] = same ? ranks[static_cast<size_t>(order[i - 1])] : static_cast<int32_t>(i);
-  }
-  return ranks;
-}
-
 }  // namespace
 
-std::unique_ptr<TokenModel> create_spm_model(std::shared_ptr<const Vocabulary> vocabulary,
-                                             const std::vector<float>& scores, const std::vector<int32_t>& byte_ids,
-                                             int32_t unknown_id) {
-  return std::make_unique<SpmModel>(std::move(vocabulary), ranks_of(scores), byte_ids, unknown_id);
+// A score that is not a number comes last.
+bool SpmBuilder::Better::operator()(int32_t a, int32_t b) const {
+  const double left = scores[static_cast<size_t>(a)], right = scores[static_cast<size_t>(b)];
+  if (left != left || right != right) return left == left && right != right;
+  return left > right;
+}
+
+SpmBuilder::SpmBuilder(std::shared_ptr<const Vocabulary> vocabulary, std::span<const double> scores,
+                       std::vector<int32_t> byte_ids, int32_t unknown_id)
+    : vocabulary_(std::move(vocabulary)),
+      better_{scores},
+      byte_ids_(std::move(byte_ids)),
+      unknown_id_(unknown_id),
+      ranks_(scores.size()) {
+  std::vector<int32_t> ids(scores.size());
+  std::iota(ids.begin(), ids.end(), 0);
+  sort_.emplace(std::move(ids), better_);
+}
+
+// Ranks in descending order of score; equal scores share one.
+bool SpmBuilder::step() {
+  constexpr size_t kStepItems = 16384;
+  if (sort_.has_value()) {
+    if (!sort_->step()) return false;
+    order_ = sort_->take();
+    sort_.reset();
+    return false;
+  }
+  for (const size_t end = std::min(order_.size(), ranked_ + kStepItems); ranked_ < end; ++ranked_) {
+    const bool same = ranked_ > 0 && !better_(order_[ranked_ - 1], order_[ranked_]);
+    ranks_[static_cast<size_t>(order_[ranked_])] =
+        same ? ranks_[static_cast<size_t>(order_[ranked_ - 1])] : static_cast<int32_t>(ranked_);
+  }
+  return ranked_ == order_.size();
+}
+
+std::unique_ptr<TokenModel> SpmBuilder::finish() {
+  return std::make_unique<SpmModel>(std::move(vocabulary_), std::move(ranks_), std::move(byte_ids_), unknown_id_);
 }
 
 }  // namespace fastserve

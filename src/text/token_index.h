@@ -4,20 +4,17 @@
 #include <cstdint>
 #include <functional>
 #include <string_view>
-#include <vector>
 
-#include "text/string_table.h"
+#include "base/string_table.h"
+#include "text/slot_array.h"
 
 namespace fastserve {
 
 class TokenIndex {
  public:
-  // `texts` must outlive the index and stay as it is.
-  explicit TokenIndex(const StringTable* texts) : texts_(texts) {
-    size_t capacity = 16;
-    while (capacity < texts->size() * 3 / 2) capacity *= 2;
-    slots_.assign(capacity, Slot{});
-  }
+  // `texts` must outlive the index and stay as it is. Call fill_part() until it is true, before anything else.
+  explicit TokenIndex(const StringTable* texts) : texts_(texts), slots_(texts->size()) {}
+  bool fill_part() { return slots_.fill_part(); }
   // The first id inserted under a text keeps it.
   void insert(int32_t id) {
     const std::string_view text = (*texts_)[static_cast<size_t>(id)];
@@ -39,13 +36,13 @@ class TokenIndex {
     return slot.tag == tag_of(hash) && (*texts_)[static_cast<size_t>(slot.id)] == text;
   }
   size_t slot_of(std::string_view text, size_t hash) const {
-    size_t at = hash & (slots_.size() - 1);
-    while (slots_[at].id >= 0 && !holds(slots_[at], text, hash)) at = (at + 1) & (slots_.size() - 1);
+    size_t at = hash & slots_.mask();
+    while (slots_[at].id >= 0 && !holds(slots_[at], text, hash)) at = (at + 1) & slots_.mask();
     return at;
   }
 
   const StringTable* texts_;
-  std::vector<Slot> slots_;
+  SlotArray<Slot> slots_;
 };
 
 }  // namespace fastserve

@@ -7,8 +7,8 @@
 #include <vector>
 
 #include "base/status.h"
+#include "base/string_table.h"
 #include "text/bpe_merge.h"
-#include "text/string_table.h"
 #include "text/token_index.h"
 
 namespace fastserve {

@@ -8,24 +8,9 @@
 #include <vector>
 
 #include "base/status.h"
-#include "text/string_table.h"
+#include "base/string_table.h"
 
 namespace fastserve {
-
-// What a tokenizer is made of, filled by engine/ from a ModelSource (text/ knows no file format).
-struct TokenizerData {
-  std::string model;  // "gpt2" (byte-level BPE), "llama" (SentencePiece), "bert", "t5"
-  std::string pre;    // pre-tokeniser name: "smollm", "llama-bpe", "qwen2", "gpt-2" ...
-  std::vector<std::string> tokens;
-  std::vector<float> scores;        // may be empty
-  std::vector<int32_t> types;       // GGUF token types; may be empty (all normal)
-  std::vector<std::string> merges;  // "left right"
-  int32_t bos_id = -1, eos_id = -1, eot_id = -1, unknown_id = -1, padding_id = -1;
-  bool add_bos = false, add_eos = false, add_space_prefix = true;
-  bool remove_extra_spaces = false;  // SentencePiece: runs of spaces count as one, none at the ends
-  std::string character_map;         // SentencePiece's compiled normalisation rules
-  bool lowercase = true;             // "bert"
-};
 
 enum TokenAttribute : uint32_t {
   kTokenControl = 1,
@@ -93,9 +78,6 @@ class Tokenizer {
   int leading_spaces_dropped_ = 0;
   bool drops_last_space_ = false;
 };
-
-// kUnsupported names the tokenizer model or pre-tokeniser that is not known.
-Result<std::unique_ptr<Tokenizer>> create_tokenizer(TokenizerData data);
 
 // Decodes all at once (skip_special leaves control tokens out). Ids must be in range.
 std::string decode(const Tokenizer& tokenizer, std::span<const int32_t> ids, bool skip_special);

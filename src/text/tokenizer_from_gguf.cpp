@@ -1,10 +1,13 @@
-// From TokenizerData, as GGUF metadata has it, to a pipeline: byte-level BPE ("gpt2"), SentencePiece's BPE ("llama")
-// and Unigram ("t5"), WordPiece ("bert").
+// From GGUF's arrays to a pipeline, in stages over the tokens and merges: byte-level BPE ("gpt2"), SentencePiece's BPE
+// ("llama") and Unigram ("t5"), WordPiece ("bert").
+#include <algorithm>
 #include <optional>
+#include <utility>
 
 #include "base/format.h"
 #include "text/bpe_model.h"
 #include "text/byte_level.h"
+#include "text/gguf_tokenizer.h"
 #include "text/pipeline_tokenizer.h"
 #include "text/replace_all.h"
 #include "text/spm_model.h"
@@ -16,12 +19,10 @@ namespace fastserve {
 namespace {
 
 enum class TokenType : int32_t { kNormal = 1, kUnknown = 2, kControl = 3, kUserDefined = 4, kUnused = 5, kByte = 6 };
+enum class Kind { kByteBpe, kSpm, kUnigram, kBert };
 
 constexpr std::string_view kSpaceMark = "\xE2\x96\x81";  // U+2581, SentencePiece's space
-
-TokenType type_of(const TokenizerData& data, size_t id) {
-  return data.types.empty() ? TokenType::kNormal : static_cast<TokenType>(data.types[id]);
-}
+constexpr int64_t kTypeMax = 6;
 
 uint32_t attributes_of(TokenType type) {
   switch (type) {
@@ -42,26 +43,24 @@ bool is_literal(TokenType type) {
   return type == TokenType::kControl || type == TokenType::kUserDefined || type == TokenType::kUnknown;
 }
 
+Status corrupt(std::string_view text) { return Status(StatusCode::kCorrupt, format("tokenizer: ", text)); }
+
 Status check_id(std::string_view what, int32_t id, size_t count) {
   if (id < 0 || static_cast<size_t>(id) < count) return {};
-  return Status(StatusCode::kCorrupt,
-                format("tokenizer: ", what, " id ", id, " is out of range, the vocabulary has ", count, " tokens"));
+  return corrupt(format(what, " id ", id, " is out of range, the vocabulary has ", count, " tokens"));
 }
 
-Status check_data(const TokenizerData& data) {
-  const size_t count = data.tokens.size();
-  if (count == 0) return Status(StatusCode::kCorrupt, "tokenizer: the vocabulary is empty");
-  if (count > INT32_MAX / 2) return Status(StatusCode::kCorrupt, format("tokenizer: too many tokens (", count, ")"));
-  size_t size_bytes = 0;
-  for (const std::string& token : data.tokens) size_bytes += token.size();
-  if (size_bytes > INT32_MAX) return Status(StatusCode::kCorrupt, "tokenizer: the vocabulary is larger than 2 GiB");
+Status check_data(const GgufTokenizerData& data) {
+  const size_t count = data.tokens != nullptr ? data.tokens->size() : 0;
+  if (count == 0) return corrupt("the vocabulary is empty");
+  if (count > INT32_MAX / 2) return corrupt(format("too many tokens (", count, ")"));
+  if (data.tokens->size_bytes() > INT32_MAX) return corrupt("the vocabulary is larger than 2 GiB");
+  if (data.merges != nullptr && data.merges->size() > INT32_MAX / 2) return corrupt("too many merges");
   if (!data.types.empty() && data.types.size() != count) {
-    return Status(StatusCode::kCorrupt,
-                  format("tokenizer: ", data.types.size(), " token types for ", count, " tokens"));
+    return corrupt(format(data.types.size(), " token types for ", count, " tokens"));
   }
   if (!data.scores.empty() && data.scores.size() != count) {
-    return Status(StatusCode::kCorrupt,
-                  format("tokenizer: ", data.scores.size(), " token scores for ", count, " tokens"));
+    return corrupt(format(data.scores.size(), " token scores for ", count, " tokens"));
   }
   FSV_TRY(check_id("bos", data.bos_id, count));
   FSV_TRY(check_id("eos", data.eos_id, count));
@@ -70,93 +69,33 @@ Status check_data(const TokenizerData& data) {
   return check_id("padding", data.padding_id, count);
 }
 
+Result<Kind> kind_of(const GgufTokenizerData& data) {
+  if (data.model == "gpt2") return Kind::kByteBpe;
+  if (data.model == "bert") return Kind::kBert;
+  if (data.model != "llama" && data.model != "t5") {
+    return Status(StatusCode::kUnsupported, format("unknown tokenizer model '", data.model, "'"));
+  }
+  if (data.scores.empty()) return corrupt("the vocabulary has no scores");
+  return data.model == "t5" ? Kind::kUnigram : Kind::kSpm;
+}
+
 std::string with_spaces(std::string_view token) { return replace_all(token, kSpaceMark, " "); }
 
 // What a token stands for. Vocabularies of bytes hold printable characters for them, SentencePiece's U+2581 for a
 // space and "<0x0A>" for a byte; control and user-defined tokens are written as they are.
-std::string text_of(const TokenizerData& data, size_t id, bool byte_level) {
-  const std::string& token = data.tokens[id];
-  const TokenType type = type_of(data, id);
+std::string text_of(std::string_view token, TokenType type, bool byte_level) {
   if (type == TokenType::kByte) {
     if (const int byte = byte_of_token(token); byte >= 0) return std::string(1, static_cast<char>(byte));
   }
   if (byte_level) {
     std::optional<std::string> bytes = is_literal(type) ? std::nullopt : byte_level_decode(token);
-    return bytes ? std::move(*bytes) : token;
+    return bytes ? std::move(*bytes) : std::string(token);
   }
-  return type == TokenType::kControl || type == TokenType::kUnknown ? token : with_spaces(token);
-}
-
-// What all kinds have in common. Of equal texts a plain token is found first, then user-defined ones; control and byte
-// tokens are found by no text.
-Pipeline start_pipeline(const TokenizerData& data, std::string name, bool byte_level) {
-  Pipeline pipeline;
-  pipeline.name = std::move(name);
-  auto vocabulary = std::make_shared<Vocabulary>();
-  vocabulary->texts.reserve(data.tokens.size(), data.tokens.size() * 8);
-  for (size_t id = 0; id < data.tokens.size(); ++id) {
-    const TokenType type = type_of(data, id);
-    vocabulary->texts.push_back(text_of(data, id, byte_level));
-    pipeline.attributes.push_back(attributes_of(type));
-    if (is_literal(type)) {
-      pipeline.added.push_back(
-          {.id = static_cast<int32_t>(id), .text = data.tokens[id], .control = type != TokenType::kUserDefined});
-    }
-  }
-  vocabulary->index = TokenIndex(&vocabulary->texts);
-  for (const bool user_defined : {false, true}) {
-    for (size_t id = 0; id < data.tokens.size(); ++id) {
-      const TokenType type = type_of(data, id);
-      // No text of bytes becomes a token that is not made of bytes' characters.
-      const bool plain = !is_literal(type) && type != TokenType::kByte &&
-                         (!byte_level || byte_level_decode(data.tokens[id]).has_value());
-      if (user_defined ? type == TokenType::kUserDefined : plain) vocabulary->index.insert(static_cast<int32_t>(id));
-    }
-  }
-  pipeline.token_bytes = std::shared_ptr<const StringTable>(vocabulary, &vocabulary->texts);
-  pipeline.vocabulary = std::move(vocabulary);
-  pipeline.bos_id = data.bos_id;
-  pipeline.eos_id = data.eos_id;
-  pipeline.eot_id = data.eot_id;
-  if (data.add_bos && data.bos_id >= 0) pipeline.prefix_ids.push_back(data.bos_id);
-  if (data.add_eos && data.eos_id >= 0) pipeline.suffix_ids.push_back(data.eos_id);
-  return pipeline;
-}
-
-Result<std::unique_ptr<Tokenizer>> create_byte_bpe(const TokenizerData& data) {
-  FSV_ASSIGN(NamedPreTokenizer pre_tokenizer, create_pre_tokenizer(data.pre));
-  Pipeline pipeline =
-      start_pipeline(data, format("gpt2/", data.pre.empty() ? "default" : std::string_view(data.pre)), true);
-  const Vocabulary& vocabulary = *pipeline.vocabulary;
-  // Bytes without a token are dropped, as Hugging Face and llama.cpp do (SmolLM2 lacks six control characters): the
-  // unknown token is a control token in such vocabularies, which no text may turn into.
-  BpeOptions options;
-  options.byte_level = true;
-  options.ignore_merges = pre_tokenizer.traits.ignore_merges;
-  for (size_t byte = 0; byte < options.byte_ids.size(); ++byte) {
-    const char text = static_cast<char>(byte);
-    options.byte_ids[byte] = vocabulary.index.find({&text, 1});
-  }
-  TokenIndex all(&vocabulary.texts);
-  for (size_t id = 0; id < vocabulary.texts.size(); ++id) all.insert(static_cast<int32_t>(id));
-  if (data.merges.size() > INT32_MAX / 2) return Status(StatusCode::kCorrupt, "tokenizer: too many merges");
-  BpeBuilder builder(pipeline.vocabulary, data.merges.size(), std::move(options));
-  for (size_t rank = 0; rank < data.merges.size(); ++rank) {
-    std::string_view left, right;
-    if (!split_merge(data.merges[rank], left, right)) {
-      return Status(StatusCode::kCorrupt,
-                    format("tokenizer: merge ", rank, " is not two tokens: '", data.merges[rank], "'"));
-    }
-    FSV_TRY(builder.add(left, right, all));
-  }
-  pipeline.model = builder.finish();
-  pipeline.pre_tokenizer = std::move(pre_tokenizer.splitter);
-  if (pre_tokenizer.traits.compose) pipeline.normalizer = create_form_normalizer(unicode::NormalForm::kNfc);
-  return create_pipeline_tokenizer(std::move(pipeline));
+  return type == TokenType::kControl || type == TokenType::kUnknown ? std::string(token) : with_spaces(token);
 }
 
 // Spaces stay spaces here: a literal U+2581 in a text counts as one, as it does to SentencePiece.
-Result<std::unique_ptr<Normalizer>> create_spm_normalizer(const TokenizerData& data) {
+Result<std::unique_ptr<Normalizer>> create_spm_normalizer(const GgufTokenizerData& data) {
   std::vector<std::unique_ptr<Normalizer>> steps;
   if (!data.character_map.empty()) {
     FSV_ASSIGN(auto map, create_character_map_normalizer(data.character_map, false));
@@ -170,69 +109,279 @@ Result<std::unique_ptr<Normalizer>> create_spm_normalizer(const TokenizerData& d
   return create_sequence_normalizer(std::move(steps));
 }
 
-std::vector<int32_t> byte_ids_of(const TokenizerData& data) {
-  std::vector<int32_t> ids(256, -1);
-  for (size_t id = 0; id < data.tokens.size(); ++id) {
-    if (type_of(data, id) != TokenType::kByte) continue;
-    if (const int byte = byte_of_token(data.tokens[id]); byte >= 0) {
-      ids[static_cast<size_t>(byte)] = static_cast<int32_t>(id);
-    }
+}  // namespace
+
+class GgufTokenizerLoader::Work {
+ public:
+  explicit Work(GgufTokenizerData data) : data_(std::move(data)) {}
+  Result<bool> step() {
+    FSV_TRY(run_stage());
+    return stage_ == Stage::kDone;
   }
-  return ids;
+  std::unique_ptr<Tokenizer> take() { return std::move(tokenizer_); }
+
+ private:
+  enum class Stage { kStart, kTexts, kSlots, kPlain, kUserDefined, kAll, kModel, kMerges, kFinish, kPipeline, kDone };
+  static constexpr size_t kStepItems = 2048;
+
+  Status run_stage();
+  Status start();
+  Status add_text(size_t id);
+  void add_bert_text(std::string_view token, bool literal);
+  void make_slots();
+  bool is_plain(size_t id) const;
+  void start_merges();
+  void step_model();
+  Status add_merge(size_t rank);
+  Status finish_sentencepiece();
+  Status finish();
+
+  size_t token_count() const { return data_.tokens->size(); }
+  size_t merge_count() const { return data_.merges != nullptr ? data_.merges->size() : 0; }
+  TokenType type_of(size_t id) const {
+    return data_.types.empty() ? TokenType::kNormal : static_cast<TokenType>(data_.types[id]);
+  }
+  // Takes up to kStepItems of `count`; goes to `next` after the last.
+  template <typename Each>
+  Status advance(size_t count, Stage next, Each&& each) {
+    const size_t end = std::min(count, next_ + kStepItems);
+    for (; next_ < end; ++next_) FSV_TRY(each(next_));
+    if (next_ == count) go_to(next);
+    return {};
+  }
+  void go_to(Stage stage) {
+    stage_ = stage;
+    next_ = 0;
+  }
+
+  GgufTokenizerData data_;
+  Kind kind_ = Kind::kByteBpe;
+  Stage stage_ = Stage::kStart;
+  size_t next_ = 0;
+  NamedPreTokenizer pre_tokenizer_;
+  std::shared_ptr<Vocabulary> vocabulary_ = std::make_shared<Vocabulary>();
+  std::shared_ptr<StringTable> bytes_;  // of tokens, where they are not what the model matches
+  std::vector<int32_t> byte_ids_;
+  std::optional<TokenIndex> all_;  // of every token, for merges
+  std::optional<BpeBuilder> bpe_;
+  std::optional<SpmBuilder> spm_;
+  std::optional<UnigramBuilder> unigram_;
+  Pipeline pipeline_;
+  std::optional<PipelineBuilder> builder_;
+  std::unique_ptr<Tokenizer> tokenizer_;
+};
+
+Status GgufTokenizerLoader::Work::run_stage() {
+  const auto is_user_defined = [&](size_t id) { return type_of(id) == TokenType::kUserDefined; };
+  const auto insert = [&](size_t id, bool wanted) {
+    if (wanted) vocabulary_->index.insert(static_cast<int32_t>(id));
+    return Status();
+  };
+  switch (stage_) {
+    case Stage::kStart:
+      return start();
+    case Stage::kTexts:
+      return advance(token_count(), Stage::kSlots, [&](size_t id) { return add_text(id); });
+    case Stage::kSlots:
+      make_slots();
+      return {};
+    // Of equal texts a plain token is found first, then user-defined ones; control and byte tokens are found by none.
+    case Stage::kPlain:
+      return advance(token_count(), kind_ == Kind::kBert ? Stage::kModel : Stage::kUserDefined,
+                     [&](size_t id) { return insert(id, is_plain(id)); });
+    case Stage::kUserDefined:
+      return advance(token_count(), kind_ == Kind::kByteBpe ? Stage::kAll : Stage::kModel,
+                     [&](size_t id) { return insert(id, is_user_defined(id)); });
+    case Stage::kAll:
+      return advance(token_count(), Stage::kModel, [&](size_t id) {
+        all_->insert(static_cast<int32_t>(id));
+        return Status();
+      });
+    case Stage::kModel:
+      step_model();
+      return {};
+    case Stage::kMerges:
+      return advance(merge_count(), Stage::kFinish, [&](size_t rank) { return add_merge(rank); });
+    case Stage::kFinish:
+      return finish();
+    case Stage::kPipeline:
+      if (!builder_->step()) return {};
+      tokenizer_ = builder_->finish();
+      go_to(Stage::kDone);
+      return {};
+    case Stage::kDone:
+      break;
+  }
+  return {};
 }
 
-Result<std::unique_ptr<Tokenizer>> create_sentencepiece(const TokenizerData& data) {
-  if (data.scores.empty()) return Status(StatusCode::kCorrupt, "tokenizer: the vocabulary has no scores");
-  Pipeline pipeline = start_pipeline(data, data.model, false);
-  if (data.model == "t5") {
-    pipeline.model = create_unigram_model(pipeline.vocabulary, {data.scores.begin(), data.scores.end()},
-                                          {data.unknown_id, byte_ids_of(data), true});
+Status GgufTokenizerLoader::Work::start() {
+  FSV_TRY(check_data(data_));
+  FSV_ASSIGN(kind_, kind_of(data_));
+  if (kind_ == Kind::kByteBpe) {
+    FSV_ASSIGN(pre_tokenizer_, create_pre_tokenizer(data_.pre));
+  }
+  vocabulary_->texts.reserve(token_count(), data_.tokens->size_bytes());
+  if (kind_ == Kind::kBert) {
+    bytes_ = std::make_shared<StringTable>();
+    bytes_->reserve(token_count(), data_.tokens->size_bytes());
+  }
+  pipeline_.attributes.reserve(token_count());
+  byte_ids_.assign(256, -1);
+  go_to(Stage::kTexts);
+  return {};
+}
+
+Status GgufTokenizerLoader::Work::add_text(size_t id) {
+  if (!data_.types.empty() && (data_.types[id] < 0 || data_.types[id] > kTypeMax)) {
+    return corrupt(format("token ", id, " has the unknown type ", data_.types[id]));
+  }
+  const TokenType type = type_of(id);
+  const std::string_view token = (*data_.tokens)[id];
+  pipeline_.attributes.push_back(attributes_of(type));
+  if (is_literal(type)) {
+    pipeline_.added.push_back(
+        {.id = static_cast<int32_t>(id), .text = std::string(token), .control = type != TokenType::kUserDefined});
+  }
+  if (type == TokenType::kByte) {
+    if (const int byte = byte_of_token(token); byte >= 0) {
+      byte_ids_[static_cast<size_t>(byte)] = static_cast<int32_t>(id);
+    }
+  }
+  if (kind_ == Kind::kBert) {
+    add_bert_text(token, is_literal(type));
   } else {
-    pipeline.model = create_spm_model(pipeline.vocabulary, data.scores, byte_ids_of(data), data.unknown_id);
+    vocabulary_->texts.push_back(text_of(token, type, kind_ == Kind::kByteBpe));
   }
-  FSV_ASSIGN(pipeline.normalizer, create_spm_normalizer(data));
-  // SentencePiece looks for user-defined pieces in normalised text: runs of spaces, written so or as U+2581.
-  for (AddedToken& token : pipeline.added) {
-    if (!token.control && with_spaces(token.text).find(' ') != std::string::npos) token.normalized = true;
-  }
-  pipeline.leading_spaces_dropped = data.add_space_prefix ? 1 : 0;
-  return create_pipeline_tokenizer(std::move(pipeline));
+  return {};
 }
 
 // GGUF writes U+2581 before the tokens that begin words and takes "##" from the others.
-Result<std::unique_ptr<Tokenizer>> create_bert(const TokenizerData& data) {
-  Pipeline pipeline = start_pipeline(data, "bert", false);
-  auto vocabulary = std::make_shared<Vocabulary>();
-  auto token_bytes = std::make_shared<StringTable>();
-  for (size_t id = 0; id < data.tokens.size(); ++id) {
-    const std::string_view token = data.tokens[id];
-    const bool begins_word = token.starts_with(kSpaceMark) && token != kSpaceMark;  // alone it is "##" and U+2581
-    const std::string_view word = begins_word ? token.substr(kSpaceMark.size()) : token;
-    const bool literal = is_literal(type_of(data, id));
-    vocabulary->texts.push_back(literal || begins_word ? std::string(word) : format("##", word));
-    token_bytes->push_back(literal || !begins_word ? std::string(word) : wordpiece_text(format(" ", word)));
-  }
-  vocabulary->index = TokenIndex(&vocabulary->texts);
-  for (size_t id = 0; id < data.tokens.size(); ++id) {
-    if (!is_literal(type_of(data, id))) vocabulary->index.insert(static_cast<int32_t>(id));
-  }
-  pipeline.vocabulary = vocabulary;
-  pipeline.token_bytes = token_bytes;
-  pipeline.model = create_wordpiece_model(std::move(vocabulary), {.unknown_id = data.unknown_id});
-  pipeline.normalizer = create_bert_normalizer({.strip_accents = data.lowercase, .lowercase = data.lowercase});
-  pipeline.pre_tokenizer = create_bert_pre_tokenizer();
-  pipeline.leading_spaces_dropped = 1;
-  return create_pipeline_tokenizer(std::move(pipeline));
+void GgufTokenizerLoader::Work::add_bert_text(std::string_view token, bool literal) {
+  const bool begins_word = token.starts_with(kSpaceMark) && token != kSpaceMark;  // alone it is "##" and U+2581
+  const std::string_view word = begins_word ? token.substr(kSpaceMark.size()) : token;
+  vocabulary_->texts.push_back(literal || begins_word ? std::string(word) : format("##", word));
+  bytes_->push_back(literal || !begins_word ? std::string(word) : wordpiece_text(format(" ", word)));
 }
 
-}  // namespace
+// The tables that texts are looked up in, a part of their slots at a time.
+void GgufTokenizerLoader::Work::make_slots() {
+  if (next_++ == 0) {
+    vocabulary_->index = TokenIndex(&vocabulary_->texts);
+    if (kind_ == Kind::kByteBpe) all_.emplace(&vocabulary_->texts);
+  }
+  if (!vocabulary_->index.fill_part()) return;
+  if (!all_.has_value() || all_->fill_part()) go_to(Stage::kPlain);
+}
 
-Result<std::unique_ptr<Tokenizer>> create_tokenizer(TokenizerData data) {
-  FSV_TRY(check_data(data));
-  if (data.model == "gpt2") return create_byte_bpe(data);
-  if (data.model == "llama" || data.model == "t5") return create_sentencepiece(data);
-  if (data.model == "bert") return create_bert(data);
-  return Status(StatusCode::kUnsupported, format("unknown tokenizer model '", data.model, "'"));
+// No text of bytes becomes a token that is not made of bytes' characters.
+bool GgufTokenizerLoader::Work::is_plain(size_t id) const {
+  const TokenType type = type_of(id);
+  if (is_literal(type)) return false;
+  if (kind_ == Kind::kBert) return true;
+  return type != TokenType::kByte && (kind_ != Kind::kByteBpe || byte_level_decode((*data_.tokens)[id]).has_value());
+}
+
+void GgufTokenizerLoader::Work::step_model() {
+  switch (kind_) {
+    case Kind::kByteBpe:
+      if (!bpe_.has_value()) start_merges();
+      if (bpe_->fill_part()) go_to(Stage::kMerges);
+      return;
+    case Kind::kSpm:
+      if (!spm_.has_value()) spm_.emplace(vocabulary_, data_.scores, std::move(byte_ids_), data_.unknown_id);
+      if (!spm_->step()) return;
+      pipeline_.model = spm_->finish();
+      break;
+    case Kind::kUnigram:
+      if (!unigram_.has_value()) {
+        unigram_.emplace(vocabulary_, std::vector<double>(data_.scores.begin(), data_.scores.end()),
+                         UnigramOptions{data_.unknown_id, std::move(byte_ids_), true});
+      }
+      if (!unigram_->step()) return;
+      pipeline_.model = unigram_->finish();
+      break;
+    case Kind::kBert:
+      pipeline_.model = create_wordpiece_model(vocabulary_, {.unknown_id = data_.unknown_id});
+      break;
+  }
+  go_to(Stage::kFinish);
+}
+
+// Bytes without a token are dropped, as Hugging Face and llama.cpp do (SmolLM2 lacks six control characters): the
+// unknown token is a control token in such vocabularies, which no text may turn into.
+void GgufTokenizerLoader::Work::start_merges() {
+  BpeOptions options;
+  options.byte_level = true;
+  options.ignore_merges = pre_tokenizer_.traits.ignore_merges;
+  for (size_t byte = 0; byte < options.byte_ids.size(); ++byte) {
+    const char text = static_cast<char>(byte);
+    options.byte_ids[byte] = vocabulary_->index.find({&text, 1});
+  }
+  bpe_.emplace(vocabulary_, merge_count(), std::move(options));
+}
+
+Status GgufTokenizerLoader::Work::add_merge(size_t rank) {
+  const std::string_view merge = (*data_.merges)[rank];
+  std::string_view left, right;
+  if (!split_merge(merge, left, right)) return corrupt(format("merge ", rank, " is not two tokens: '", merge, "'"));
+  return bpe_->add(left, right, *all_);
+}
+
+Status GgufTokenizerLoader::Work::finish_sentencepiece() {
+  FSV_ASSIGN(pipeline_.normalizer, create_spm_normalizer(data_));
+  // SentencePiece looks for user-defined pieces in normalised text: runs of spaces, written so or as U+2581.
+  for (AddedToken& token : pipeline_.added) {
+    if (!token.control && with_spaces(token.text).find(' ') != std::string::npos) token.normalized = true;
+  }
+  pipeline_.leading_spaces_dropped = data_.add_space_prefix ? 1 : 0;
+  return {};
+}
+
+Status GgufTokenizerLoader::Work::finish() {
+  pipeline_.name = data_.model;
+  switch (kind_) {
+    case Kind::kByteBpe:
+      pipeline_.name = format("gpt2/", data_.pre.empty() ? "default" : std::string_view(data_.pre));
+      pipeline_.model = bpe_->finish();
+      pipeline_.pre_tokenizer = std::move(pre_tokenizer_.splitter);
+      if (pre_tokenizer_.traits.compose) pipeline_.normalizer = create_form_normalizer(unicode::NormalForm::kNfc);
+      all_.reset();
+      break;
+    case Kind::kSpm:
+    case Kind::kUnigram:
+      FSV_TRY(finish_sentencepiece());
+      break;
+    case Kind::kBert:
+      pipeline_.normalizer = create_bert_normalizer({.strip_accents = data_.lowercase, .lowercase = data_.lowercase});
+      pipeline_.pre_tokenizer = create_bert_pre_tokenizer();
+      pipeline_.leading_spaces_dropped = 1;
+      break;
+  }
+  pipeline_.token_bytes =
+      bytes_ != nullptr ? std::move(bytes_) : std::shared_ptr<StringTable>(vocabulary_, &vocabulary_->texts);
+  pipeline_.vocabulary = std::move(vocabulary_);
+  pipeline_.bos_id = data_.bos_id;
+  pipeline_.eos_id = data_.eos_id;
+  pipeline_.eot_id = data_.eot_id;
+  if (data_.add_bos && data_.bos_id >= 0) pipeline_.prefix_ids.push_back(data_.bos_id);
+  if (data_.add_eos && data_.eos_id >= 0) pipeline_.suffix_ids.push_back(data_.eos_id);
+  builder_.emplace(std::move(pipeline_));
+  go_to(Stage::kPipeline);
+  return {};
+}
+
+GgufTokenizerLoader::GgufTokenizerLoader(GgufTokenizerData data) : work_(std::make_unique<Work>(std::move(data))) {}
+GgufTokenizerLoader::~GgufTokenizerLoader() = default;
+Result<bool> GgufTokenizerLoader::step() { return work_->step(); }
+std::unique_ptr<Tokenizer> GgufTokenizerLoader::take() { return work_->take(); }
+
+Result<std::unique_ptr<Tokenizer>> create_tokenizer(GgufTokenizerData data) {
+  GgufTokenizerLoader loader(std::move(data));
+  for (bool done = false; !done;) {
+    FSV_ASSIGN(done, loader.step());
+  }
+  return loader.take();
 }
 
 }  // namespace fastserve

@@ -16,20 +16,15 @@ constexpr double kUnknownPenalty = 10;  // below the worst score
 
 class UnigramModel final : public TokenModel {
  public:
-  UnigramModel(std::shared_ptr<const Vocabulary> vocabulary, std::vector<double> scores, UnigramOptions options)
-      : vocabulary_(std::move(vocabulary)), scores_(std::move(scores)), options_(std::move(options)) {
-    double worst = std::numeric_limits<double>::infinity();
-    for (size_t id = 0; id < scores_.size(); ++id) {
-      if (!std::isfinite(scores_[id])) scores_[id] = 0;
-      worst = std::min(worst, scores_[id]);
-      const std::string_view text = vocabulary_->texts[id];
-      if (!text.empty() && vocabulary_->index.find(text) == static_cast<int32_t>(id)) {
-        sorted_.push_back(static_cast<int32_t>(id));
-      }
-    }
-    unknown_score_ = worst - kUnknownPenalty;
+  // `sorted` are the tokens that are used, by their texts.
+  UnigramModel(std::shared_ptr<const Vocabulary> vocabulary, std::vector<double> scores, UnigramOptions options,
+               double worst, std::vector<int32_t> sorted)
+      : vocabulary_(std::move(vocabulary)),
+        scores_(std::move(scores)),
+        options_(std::move(options)),
+        unknown_score_(worst - kUnknownPenalty),
+        sorted_(std::move(sorted)) {
     if (options_.single_precision) unknown_score_ = static_cast<float>(unknown_score_);  // it too decides ties
-    std::sort(sorted_.begin(), sorted_.end(), [&](int32_t a, int32_t b) { return text_of(a) < text_of(b); });
     size_t at = 0;
     for (size_t byte = 0; byte < 256; ++byte) {
       first_[byte] = at;
@@ -138,9 +133,37 @@ class UnigramModel final : public TokenModel {
 
 }  // namespace
 
-std::unique_ptr<TokenModel> create_unigram_model(std::shared_ptr<const Vocabulary> vocabulary,
-                                                 std::vector<double> scores, UnigramOptions options) {
-  return std::make_unique<UnigramModel>(std::move(vocabulary), std::move(scores), std::move(options));
+UnigramBuilder::UnigramBuilder(std::shared_ptr<const Vocabulary> vocabulary, std::vector<double> scores,
+                               UnigramOptions options)
+    : vocabulary_(std::move(vocabulary)),
+      scores_(std::move(scores)),
+      options_(std::move(options)),
+      worst_(std::numeric_limits<double>::infinity()) {
+  used_.reserve(scores_.size());
+}
+
+bool UnigramBuilder::step() {
+  constexpr size_t kStepItems = 4096;
+  if (sort_.has_value()) {
+    if (!sort_->step()) return false;
+    used_ = sort_->take();
+    return true;
+  }
+  for (const size_t end = std::min(scores_.size(), looked_at_ + kStepItems); looked_at_ < end; ++looked_at_) {
+    double& score = scores_[looked_at_];
+    if (!std::isfinite(score)) score = 0;
+    worst_ = std::min(worst_, score);
+    const std::string_view text = vocabulary_->texts[looked_at_];
+    const auto id = static_cast<int32_t>(looked_at_);
+    if (!text.empty() && vocabulary_->index.find(text) == id) used_.push_back(id);
+  }
+  if (looked_at_ == scores_.size()) sort_.emplace(std::move(used_), Before{&vocabulary_->texts});
+  return false;
+}
+
+std::unique_ptr<TokenModel> UnigramBuilder::finish() {
+  return std::make_unique<UnigramModel>(std::move(vocabulary_), std::move(scores_), std::move(options_), worst_,
+                                        std::move(used_));
 }
 
 }  // namespace fastserve

@@ -239,7 +239,7 @@ TEST(LoadSources, SystemFileCutWhileItIsRead) {
 
 // What the host lent comes back after a cancel at any point, and when the engine goes first.
 TEST(LoadSources, CancelAtEveryStepGivesEverythingBack) {
-  for (int steps = 0; steps < 12; ++steps) {
+  for (int steps = 0; steps < 40; ++steps) {
     HostFiles files;
     files.files["tiny"] = tiny_bytes();
     const fsv_io io = files.io();

@@ -6,7 +6,6 @@
 
 #include "base/heap.h"
 #include "fault/host_run.h"
-#include "support/tiny_model.h"
 
 namespace fastserve::test {
 namespace {
@@ -23,7 +22,7 @@ bool is_expected(fsv_status status) {
 
 void fail_each(bool is_pumped, bool and_all_after, uint64_t stride) {
   const TemporaryFile file([] {
-    TinyShape shape;
+    TinyShape shape = life_shape();
     shape.type = kTinyQ4_0;
     return shape;
   }());
@@ -31,6 +30,7 @@ void fail_each(bool is_pumped, bool and_all_after, uint64_t stride) {
   ASSERT_TRUE(expected.finished);
   ASSERT_EQ(expected.failure_count, 0u);
   ASSERT_EQ(expected.token_count, 12u);
+  ASSERT_EQ(expected.chat_token_count, 8u);
   ASSERT_EQ(expected.session_token_count, 60u);
   const uint64_t before_all = heap_hooks::counts().allocations;
   (void)run_a_life(file.path(), is_pumped);
@@ -49,9 +49,12 @@ void fail_each(bool is_pumped, bool and_all_after, uint64_t stride) {
     // What did come out is right, and all of it comes out when nothing failed.
     ASSERT_LE(result.token_count, expected.token_count) << n;
     ASSERT_TRUE(std::equal(result.tokens, result.tokens + result.token_count, expected.tokens)) << n;
+    ASSERT_TRUE(std::equal(result.chat_tokens, result.chat_tokens + result.chat_token_count, expected.chat_tokens))
+        << n;
     if (heap_hooks::counts().failures != failures) continue;
     ASSERT_EQ(result.failure_count, 0u) << n;
     ASSERT_EQ(result.token_count, expected.token_count) << n;
+    ASSERT_TRUE(std::ranges::equal(result.chat_tokens, expected.chat_tokens)) << n;
     ASSERT_TRUE(std::ranges::equal(result.session_tokens, expected.session_tokens)) << n;
   }
   const RunResult after = run_a_life(file.path(), is_pumped);

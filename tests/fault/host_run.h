@@ -4,6 +4,7 @@
 #include <string>
 
 #include "fastserve.h"
+#include "support/tiny_model.h"
 
 namespace fastserve::test {
 
@@ -15,9 +16,21 @@ struct RunResult {
   int32_t tokens[kRoom] = {};  // of the one generation
   size_t token_count = 0;
   bool finished = false;
+  int32_t chat_tokens[kRoom] = {};  // of the chat
+  size_t chat_token_count = 0;
   int32_t session_tokens[kRoom] = {};  // of the session's turns
   size_t session_token_count = 0;
 };
+
+// The model of such a life: one with a chat template of its own, a loop, a condition and a filter in it.
+inline TinyShape life_shape() {
+  TinyShape shape;
+  shape.keys = {
+      {"tokenizer.chat_template", kGgufString, 0,
+       "{%- for message in messages -%}<|im_start|>{{ message.role }}\n{{ message.content | trim }}<|im_end|>\n"
+       "{%- endfor -%}{%- if add_generation_prompt -%}<|im_start|>assistant\n{%- endif -%}"}};
+  return shape;
+}
 
 inline void note(RunResult& result, fsv_status status) {
   if (status != FSV_OK && result.failure_count < RunResult::kRoom) result.failures[result.failure_count++] = status;
@@ -94,6 +107,31 @@ inline void generate(fsv_engine* engine, fsv_model* model, bool is_pumped, RunRe
   fsv_request request = 0;
   note(result, fsv_submit_generate(engine, model, &config, &request, nullptr));
   if (request != 0) run_to_the_end(engine, is_pumped, result);
+}
+
+// A conversation that the model's template makes a prompt of.
+inline void chat(fsv_engine* engine, fsv_model* model, bool is_pumped, RunResult& result) {
+  const fsv_chat_message messages[] = {{"system", 6, "the end", 7}, {"user", 4, " and the line ", 14}};
+  fsv_chat conversation;
+  fsv_chat_init(&conversation);
+  conversation.messages = messages;
+  conversation.message_count = 2;
+  fsv_sampling sampling;
+  fsv_sampling_init(&sampling);
+  sampling.temperature = 0;
+  fsv_generate_config config;
+  fsv_generate_config_init(&config);
+  config.max_tokens = 8;
+  config.ignore_eos = 1;
+  config.sampling = &sampling;
+  fsv_request request = 0;
+  note(result, fsv_submit_chat(engine, model, &conversation, &config, &request, nullptr));
+  if (request == 0) return;
+  RunResult said;
+  run_to_the_end(engine, is_pumped, said);
+  for (size_t i = 0; i < said.failure_count; ++i) note(result, said.failures[i]);
+  result.chat_token_count = said.token_count;
+  for (size_t i = 0; i < said.token_count; ++i) result.chat_tokens[i] = said.tokens[i];
 }
 
 // A session of two turns, a fork that goes on, and what takes turns back.
@@ -175,6 +213,7 @@ inline RunResult run_a_life(const std::string& path, bool is_pumped) {
   fsv_model* model = load_model(engine, path, is_pumped, result);
   if (model != nullptr) {
     generate(engine, model, is_pumped, result);
+    chat(engine, model, is_pumped, result);
     converse(engine, model, is_pumped, result);
     cancel_and_leave(engine, model, is_pumped, result);
     note(result, fsv_engine_shutdown(engine, 0, nullptr));

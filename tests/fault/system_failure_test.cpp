@@ -2,10 +2,13 @@
 // early, mappings and descriptors that are refused. Statuses only; nothing leaks; the next life is as if nothing had
 // been. The calls are wrapped at link time (--wrap).
 #include <gtest/gtest.h>
+#include <poll.h>
 #include <pthread.h>
 #include <sys/mman.h>
 #include <sys/types.h>
+#include <unistd.h>
 
+#include <algorithm>
 #include <atomic>
 #include <cerrno>
 #include <filesystem>
@@ -13,7 +16,6 @@
 
 #include "base/heap.h"
 #include "fault/host_run.h"
-#include "support/tiny_model.h"
 
 namespace {
 
@@ -22,7 +24,7 @@ struct Injector {
   std::atomic<uint64_t> calls{0}, fail_at{0};
   bool must_fail() { return ++calls == fail_at.load(); }
 };
-Injector thread_starts, reads, short_reads, mappings, event_handles;
+Injector thread_starts, reads, short_reads, mappings, event_handles, wakes;
 
 }  // namespace
 
@@ -45,6 +47,13 @@ void* __wrap_mmap(void* address, size_t size, int protection, int flags, int fil
   errno = ENOMEM;
   return MAP_FAILED;
 }
+ssize_t __real_write(int, const void*, size_t);
+ssize_t __wrap_write(int file, const void* buffer, size_t size) {
+  // An event handle's counter takes eight bytes.
+  if (size != sizeof(uint64_t) || !wakes.must_fail()) return __real_write(file, buffer, size);
+  errno = EIO;
+  return -1;
+}
 int __real_eventfd(unsigned, int);
 int __wrap_eventfd(unsigned value, int flags) {
   if (!event_handles.must_fail()) return __real_eventfd(value, flags);
@@ -66,7 +75,7 @@ bool is_one_of(fsv_status status, std::initializer_list<fsv_status> expected) {
 }
 
 void fail_each(Injector& injector, bool is_pumped, std::initializer_list<fsv_status> expected, uint64_t calls_min) {
-  const TemporaryFile file(TinyShape{});
+  const TemporaryFile file(life_shape());
   const RunResult whole = run_a_life(file.path(), is_pumped);
   ASSERT_TRUE(whole.finished);
   ASSERT_EQ(whole.failure_count, 0u);
@@ -102,6 +111,78 @@ TEST(SystemFailure, EveryReadThatEndsEarly) { fail_each(short_reads, true, {FSV_
 TEST(SystemFailure, EveryMapping) { fail_each(mappings, true, {FSV_ERROR_OUT_OF_MEMORY}, 3); }
 TEST(SystemFailure, EveryMappingOfAThreadedLife) { fail_each(mappings, false, {FSV_ERROR_OUT_OF_MEMORY}, 3); }
 TEST(SystemFailure, EveryWaitHandle) { fail_each(event_handles, true, {FSV_ERROR_IO}, 1); }
+
+// The wake-up of a host, when something is there to tell, fails the n-th time: nothing is lost, and nobody sleeps on.
+void expect_heard_in_spite_of_wakes(bool is_pumped, uint64_t stride) {
+  const TemporaryFile file(life_shape());
+  const RunResult whole = run_a_life(file.path(), is_pumped);
+  ASSERT_TRUE(whole.finished);
+  wakes.calls = 0;
+  (void)run_a_life(file.path(), is_pumped);
+  const uint64_t per_life = wakes.calls;
+  ASSERT_GE(per_life, 5u);
+  for (uint64_t n = 1; n <= per_life; n += stride) {
+    wakes.calls = 0;
+    wakes.fail_at = n;
+    const RunResult result = run_a_life(file.path(), is_pumped);
+    wakes.fail_at = 0;
+    ASSERT_EQ(result.failure_count, 0u) << n;
+    ASSERT_TRUE(result.finished) << n;
+    ASSERT_EQ(result.token_count, whole.token_count) << n;
+    ASSERT_TRUE(std::equal(whole.tokens, whole.tokens + whole.token_count, result.tokens)) << n;
+    ASSERT_TRUE(std::ranges::equal(result.chat_tokens, whole.chat_tokens)) << n;
+    ASSERT_TRUE(std::ranges::equal(result.session_tokens, whole.session_tokens)) << n;
+  }
+}
+
+TEST(SystemFailure, EveryWakeOfAPumpedLife) { expect_heard_in_spite_of_wakes(true, 1); }
+TEST(SystemFailure, SomeWakesOfAThreadedLife) { expect_heard_in_spite_of_wakes(false, 11); }
+TEST(SystemFailureSlow, EveryWakeOfAThreadedLife) { expect_heard_in_spite_of_wakes(false, 1); }
+
+// A host that sleeps on the handle alone, and looks only when it is set.
+size_t tokens_heard_through_the_handle(fsv_engine* engine, fsv_model* model) {
+  const int32_t ids[] = {10, 20, 30};
+  fsv_generate_config config;
+  fsv_generate_config_init(&config);
+  config.token_ids = ids;
+  config.token_count = 3;
+  config.max_tokens = 16;
+  config.ignore_eos = 1;
+  fsv_request request = 0;
+  EXPECT_EQ(fsv_submit_generate(engine, model, &config, &request, nullptr), FSV_OK);
+  pollfd handle{};
+  intptr_t native = -1;
+  EXPECT_EQ(fsv_wait_handle(engine, &native, nullptr), FSV_OK);
+  handle.fd = static_cast<int>(native);
+  handle.events = POLLIN;
+  RunResult heard;
+  while (!heard.finished) {
+    if (poll(&handle, 1, 20000) != 1) return 0;  // asleep for ever
+    poll_into(engine, heard);
+  }
+  return heard.token_count;
+}
+
+TEST(SystemFailure, AHostThatSleepsOnTheHandleHearsOfEveryPush) {
+  const TemporaryFile file(life_shape());
+  fsv_engine_config config;
+  fsv_engine_config_init(&config);
+  config.thread_count = 1;
+  fsv_engine* engine = nullptr;
+  ASSERT_EQ(fsv_engine_create(&config, &engine, nullptr), FSV_OK);
+  RunResult result;
+  fsv_model* model = load_model(engine, file.path(), false, result);
+  ASSERT_NE(model, nullptr);
+  poll_into(engine, result);
+  for (uint64_t n = 1; n <= 24; ++n) {
+    wakes.calls = 0;
+    wakes.fail_at = n;
+    ASSERT_EQ(tokens_heard_through_the_handle(engine, model), 16u) << n;
+  }
+  wakes.fail_at = 0;
+  EXPECT_EQ(fsv_model_release(model, nullptr), FSV_OK);
+  EXPECT_EQ(fsv_engine_release(engine, nullptr), FSV_OK);
+}
 
 }  // namespace
 }  // namespace fastserve::test

@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "support/tokenizer_data.h"
 #include "text/byte_level.h"
 #include "text/tokenizer.h"
 #include "text/unicode.h"
@@ -12,11 +13,13 @@
 namespace fastserve {
 namespace {
 
+using test::TokenizerTables;
+
 // 256 bytes, a few merges, then specials.
-TokenizerData small_data() {
-  TokenizerData data;
-  data.model = "gpt2";
-  data.pre = "gpt-2";
+TokenizerTables small_data() {
+  TokenizerTables data;
+  data.data.model = "gpt2";
+  data.data.pre = "gpt-2";
   for (int byte = 0; byte < 256; ++byte) {
     const char c = static_cast<char>(byte);
     data.tokens.push_back(byte_level_encode({&c, 1}));
@@ -33,8 +36,8 @@ TokenizerData small_data() {
     data.types.push_back(type);
     return static_cast<int32_t>(data.tokens.size() - 1);
   };
-  data.bos_id = add("<s>", 3);
-  data.eos_id = add("</s>", 3);
+  data.data.bos_id = add("<s>", 3);
+  data.data.eos_id = add("</s>", 3);
   add("<|im_start|>", 3);
   add("<|im_end|>", 3);
   add("<tool>", 4);
@@ -42,8 +45,8 @@ TokenizerData small_data() {
   return data;
 }
 
-std::unique_ptr<Tokenizer> create(TokenizerData data) {
-  auto created = create_tokenizer(std::move(data));
+std::unique_ptr<Tokenizer> create(TokenizerTables data) {
+  auto created = test::create_tokenizer(data);
   EXPECT_TRUE(created.ok()) << created.status().message();
   return created.take();
 }
@@ -74,8 +77,8 @@ TEST(ByteBpe, SpecialTokensOnlyWhereAsked) {
   EXPECT_EQ(tokens_of(*tokenizer, "a<s><|im_end|>", {.parse_special = true}), (Tokens{"a", "<s>", "<|im_end|>"}));
   EXPECT_EQ(tokens_of(*tokenizer, "<tool><tool><tool>a"), (Tokens{"<tool><tool>", "<tool>", "a"}));
   EXPECT_EQ(tokens_of(*tokenizer, "a", {.add_bos_eos = true}), Tokens{"a"});
-  TokenizerData data = small_data();
-  data.add_bos = data.add_eos = true;
+  TokenizerTables data = small_data();
+  data.data.add_bos = data.data.add_eos = true;
   EXPECT_EQ(tokens_of(*create(data), "a", {.add_bos_eos = true}), (Tokens{"<s>", "a", "</s>"}));
 }
 
@@ -109,13 +112,13 @@ TEST(ByteBpe, InvalidUtf8NamesTheByte) {
 }
 
 TEST(ByteBpe, RefusesBadVocabularies) {
-  const auto refused = [](TokenizerData data, StatusCode code, const char* names) {
-    auto created = create_tokenizer(std::move(data));
+  const auto refused = [](TokenizerTables data, StatusCode code, const char* names) {
+    auto created = test::create_tokenizer(data);
     ASSERT_FALSE(created.ok());
     EXPECT_EQ(created.status().code(), code) << created.status().message();
     EXPECT_NE(std::string(created.status().message()).find(names), std::string::npos) << created.status().message();
   };
-  TokenizerData data = small_data();
+  TokenizerTables data = small_data();
   data.tokens.clear();
   refused(data, StatusCode::kCorrupt, "empty");
   data = small_data();
@@ -131,13 +134,13 @@ TEST(ByteBpe, RefusesBadVocabularies) {
   data.types.pop_back();
   refused(data, StatusCode::kCorrupt, "types");
   data = small_data();
-  data.bos_id = 100000;
+  data.data.bos_id = 100000;
   refused(data, StatusCode::kCorrupt, "bos");
   data = small_data();
-  data.model = "strange";
+  data.data.model = "strange";
   refused(data, StatusCode::kUnsupported, "strange");
   data = small_data();
-  data.pre = "odd";
+  data.data.pre = "odd";
   refused(data, StatusCode::kUnsupported, "odd");
 }
 

@@ -230,7 +230,8 @@ class Smollm2TokenizerJsonModel : public testing::Test {
       json.key(tokens->strings[id]).value(static_cast<int64_t>(id));
     }
     json.end_object().key("merges").begin_array();
-    for (const std::string& merge : (*source)->find("tokenizer.ggml.merges")->strings) json.value(merge);
+    const StringTable& merges = (*source)->find("tokenizer.ggml.merges")->strings;
+    for (size_t i = 0; i < merges.size(); ++i) json.value(merges[i]);
     json.end_array().end_object().end_object();
     text_ = json.take();
     const std::string pipeline =

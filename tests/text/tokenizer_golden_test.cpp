@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "corpus_golden.h"
+#include "support/tokenizer_data.h"
 #include "text/pre_tokenizer.h"
 #include "text/tokenizer.h"
 
@@ -57,9 +58,9 @@ TEST(TokenizerGolden, EveryKnownNameCoversItsText) {
 }
 
 void expect_ids_of_tiny(const std::string& pre, const std::string& name) {
-  TokenizerData data;
-  data.model = "gpt2";
-  data.pre = pre;
+  test::TokenizerTables data;
+  data.data.model = "gpt2";
+  data.data.pre = pre;
   bool merges = false;
   for (const std::string& row : read_lines(golden_path(format(name, "_vocabulary.txt")))) {
     if (row.empty()) {
@@ -68,7 +69,7 @@ void expect_ids_of_tiny(const std::string& pre, const std::string& name) {
       (merges ? data.merges : data.tokens).push_back(row);
     }
   }
-  auto tokenizer = create_tokenizer(std::move(data));
+  auto tokenizer = test::create_tokenizer(data);
   ASSERT_TRUE(tokenizer.ok()) << tokenizer.status().message();
   expect_golden(format(name, ".txt"), corpus(), [&](const std::string& line) {
     std::vector<int32_t> ids;
