@@ -20,8 +20,8 @@ int32_t clamped(int64_t value, int32_t maximum) {
 }  // namespace
 
 int64_t GrantPacer::piece_target_ns(int64_t grant_ns) {
-  constexpr int64_t kUsualNs = 1'600'000;  // passed by half: 0.8 ms
-  return std::max(std::min(grant_ns, kUsualNs), grant_ns / 5);
+  constexpr int64_t kLongestNs = 2'500'000;
+  return grant_ns / std::max<int64_t>((grant_ns + kLongestNs - 1) / kLongestNs, 1);
 }
 
 int32_t GrantPacer::rows(int64_t grant_ns, int32_t rows_max) const {

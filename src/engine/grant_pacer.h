@@ -1,6 +1,7 @@
 // GrantPacer: how large the pieces of a step may be so that they fit a time grant. It learns from the pieces that ran:
 // one for each model, since models differ. No clock of its own, no allocation.
 #pragma once
+#include <algorithm>
 #include <array>
 #include <cstdint>
 
@@ -11,12 +12,15 @@ class GrantPacer {
  public:
   static constexpr int64_t kNoGrant = INT64_MAX;
 
-  // The time that one piece should take under a grant: short enough that half of it too much does not hurt (see fits),
-  // long enough that weights and keys are not read for a row or two.
+  // The time that one piece should take under a grant: a whole part of it, long enough that weights and keys are not
+  // read for a row or two.
   static int64_t piece_target_ns(int64_t grant_ns);
   // Whether a piece expected to take `expected_ns` begins with `left_ns` left: where most of it fits, so that grants
-  // are used up on average and passed by less than half a piece.
-  static bool fits(int64_t expected_ns, int64_t left_ns) { return left_ns > expected_ns / 2; }
+  // are used up on average and hardly passed.
+  static bool fits(int64_t expected_ns, int64_t left_ns) {
+    return left_ns > std::max(expected_ns / 2, expected_ns - kPassedByMaxNs);
+  }
+  static constexpr int64_t kPassedByMaxNs = 400'000;
 
   // Rows of a layer that one piece should take under a grant, at most `rows_max`.
   int32_t rows(int64_t grant_ns, int32_t rows_max) const;

@@ -33,7 +33,6 @@ TEST(GrantPacer, LayersComeToTakeTheirTarget) {
       const int32_t rows = settle(pacer, machine, grant, 30);
       const int64_t target = GrantPacer::piece_target_ns(grant);
       EXPECT_LE(machine.layer_ns(rows), std::max(target * 11 / 10, machine.layer_ns(1))) << grant;
-      EXPECT_LE(target / 2, std::max(grant / 10, 1 * kMs)) << "the most that a grant is passed by";
       if (rows < 512) {
         EXPECT_GE(machine.layer_ns(rows + 2), target * 8 / 10) << grant;
       }
@@ -63,19 +62,19 @@ TEST(GrantPacer, InterruptionsAreNotLearned) {
 TEST(GrantPacer, PiecesOfALayerAreOfOneSize) {
   GrantPacer pacer;
   const int32_t rows = settle(pacer, {100'000, 100'000}, 5 * kMs, 30);
-  ASSERT_EQ(rows, 14) << "1.6 ms";
-  EXPECT_EQ(pacer.piece_rows(5 * kMs, 56), 14);
-  EXPECT_EQ(pacer.piece_rows(5 * kMs, 20), 10) << "not 14 and 6";
+  ASSERT_EQ(rows, 23) << "2.5 ms";
+  EXPECT_EQ(pacer.piece_rows(5 * kMs, 92), 23);
+  EXPECT_EQ(pacer.piece_rows(5 * kMs, 30), 15) << "not 23 and 7";
   EXPECT_EQ(pacer.piece_rows(5 * kMs, 3), 3);
   EXPECT_EQ(pacer.piece_rows(5 * kMs, 0), 0);
   EXPECT_EQ(pacer.piece_rows(GrantPacer::kNoGrant, 500), 500);
   // A smaller piece at the end does not mislead.
   for (int layer = 0; layer < 30; ++layer) {
-    pacer.record_layer(14, 1'500'000);
+    pacer.record_layer(23, 2'400'000);
     pacer.record_layer(5, 600'000);
   }
   pacer.end_layers();
-  EXPECT_NEAR(pacer.rows(5 * kMs, 512), 14, 1);
+  EXPECT_NEAR(pacer.rows(5 * kMs, 512), 23, 1);
 }
 
 TEST(GrantPacer, WithoutAGrantEverythingAtOnce) {
@@ -90,18 +89,19 @@ TEST(GrantPacer, HeadAndSamplingFollowWhatTheyTook) {
   GrantPacer pacer;
   EXPECT_GE(pacer.head_panels(2 * kMs, 16, 3072), 1);
   for (int i = 0; i < 30; ++i) pacer.record_head(16, 64, 64 * 2'000);
-  EXPECT_EQ(pacer.head_panels(2 * kMs, 16, 3072), 800);
+  EXPECT_EQ(pacer.head_panels(2 * kMs, 16, 3072), 1000);
   EXPECT_EQ(pacer.head_panels(2 * kMs, 16, 300), 300) << "no more than there are";
   EXPECT_EQ(pacer.expected_head_ns(16, 500), 1 * kMs);
   for (int i = 0; i < 30; ++i) pacer.record_sampling(4, 4 * 300'000);
-  EXPECT_EQ(pacer.sample_rows(2 * kMs, 32), 5);
+  EXPECT_EQ(pacer.sample_rows(2 * kMs, 32), 6);
   EXPECT_EQ(pacer.sample_rows(0, 32), 1) << "something always fits";
 }
 
 // A host with grants of g: how far they are used and passed, with pieces of every phase of a step.
 TEST(GrantPacer, GrantsAreUsedUpAndHardlyPassed) {
-  const int64_t piece = 700'000;
-  for (const int64_t grant : {1 * kMs, 2 * kMs, 5 * kMs}) {
+  const std::pair<int64_t, int64_t> cases[] = {{1 * kMs, 700'000},   {2 * kMs, 700'000},   {5 * kMs, 700'000},
+                                               {2 * kMs, 2'000'000}, {5 * kMs, 2'400'000}, {5 * kMs, 2'600'000}};
+  for (const auto& [grant, piece] : cases) {
     int64_t used = 0, worst = 0;
     for (int step = 0; step < 100; ++step) {
       int64_t spent = 0;
@@ -110,7 +110,7 @@ TEST(GrantPacer, GrantsAreUsedUpAndHardlyPassed) {
       used += spent;
       worst = std::max(worst, spent - grant);
     }
-    EXPECT_LE(worst, piece / 2);
+    EXPECT_LE(worst, std::min(piece / 2, GrantPacer::kPassedByMaxNs));
     EXPECT_GE(used, 100 * (grant - piece / 2));
   }
 }
