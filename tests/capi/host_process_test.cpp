@@ -22,6 +22,12 @@ void live(const std::string& path, uint32_t mode) {
   host.score_alone(random_prompt(2, 30), false);
 }
 
+#ifdef __SANITIZE_ADDRESS__
+constexpr size_t kSmallStack = 1 << 20;  // instrumented frames, and those of its runtime, are several times larger
+#else
+constexpr size_t kSmallStack = 64 << 10;
+#endif
+
 TEST(HostProcess, ThreadsWithSmallStacks) {
   TinyShape shape;
   shape.type = kTinyQ4_0;
@@ -33,7 +39,7 @@ TEST(HostProcess, ThreadsWithSmallStacks) {
     } argument{file.path(), mode};
     pthread_attr_t attributes;
     ASSERT_EQ(pthread_attr_init(&attributes), 0);
-    ASSERT_EQ(pthread_attr_setstacksize(&attributes, 64 << 10), 0);
+    ASSERT_EQ(pthread_attr_setstacksize(&attributes, kSmallStack), 0);
     pthread_t thread;
     auto entry = [](void* raw) -> void* {
       live(static_cast<Argument*>(raw)->path, static_cast<Argument*>(raw)->mode);
