@@ -1,7 +1,6 @@
 // From tokenizer.json to a pipeline, in stages over the vocabulary's tokens and merges.
 #include "text/hf_tokenizer.h"
 
-#include <algorithm>
 #include <optional>
 #include <utility>
 
@@ -12,11 +11,26 @@
 #include "text/hf_file.h"
 #include "text/hf_model.h"
 #include "text/hf_vocabulary.h"
+#include "text/staged_load.h"
 #include "text/unigram_model.h"
 #include "text/wordpiece_model.h"
 
 namespace fastserve {
 namespace {
+
+enum class HfStage {
+  kStart,
+  kVocabulary,
+  kComponents,
+  kTexts,
+  kSlots,
+  kIndex,
+  kModel,
+  kMerges,
+  kFinish,
+  kPipeline,
+  kDone
+};
 
 // Offsets into a table are 32 bits.
 Status append_bytes(StringTable& table, std::string_view bytes) {
@@ -29,7 +43,7 @@ Status named(const Status& status) { return Status(status.code(), format("tokeni
 
 }  // namespace
 
-class HfTokenizerLoader::Work {
+class HfTokenizerLoader::Work : StagedLoad<HfStage> {
  public:
   explicit Work(HfSettings settings) : settings_(std::move(settings)) {}
 
@@ -38,21 +52,6 @@ class HfTokenizerLoader::Work {
   std::unique_ptr<Tokenizer> take() { return std::move(tokenizer_); }
 
  private:
-  enum class Stage {
-    kStart,
-    kVocabulary,
-    kComponents,
-    kTexts,
-    kSlots,
-    kIndex,
-    kModel,
-    kMerges,
-    kFinish,
-    kPipeline,
-    kDone
-  };
-  static constexpr size_t kStepItems = 2048;
-
   Status run_stage();
   Status start();
   Status read_vocabulary();
@@ -73,24 +72,9 @@ class HfTokenizerLoader::Work {
   Status read_affixes();
   void set_end_ids();
 
-  // Takes up to kStepItems of `count`; goes to `next` after the last.
-  template <typename Each>
-  Status advance(size_t count, Stage next, Each&& each) {
-    const size_t end = std::min(count, next_ + kStepItems);
-    for (; next_ < end; ++next_) FSV_TRY(each(next_));
-    if (next_ == count) go_to(next);
-    return {};
-  }
-  void go_to(Stage stage) {
-    stage_ = stage;
-    next_ = 0;
-  }
-
   HfSettings settings_;
   HfFileReader reader_;
   HfFile file_;
-  Stage stage_ = Stage::kStart;
-  size_t next_ = 0;
 
   std::optional<HfVocabulary> tokens_;
   std::optional<HfDecoder> decoder_;

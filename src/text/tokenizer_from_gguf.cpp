@@ -1,6 +1,5 @@
 // From GGUF's arrays to a pipeline, in stages over the tokens and merges: byte-level BPE ("gpt2"), SentencePiece's BPE
 // ("llama") and Unigram ("t5"), WordPiece ("bert").
-#include <algorithm>
 #include <optional>
 #include <utility>
 
@@ -11,6 +10,7 @@
 #include "text/pipeline_tokenizer.h"
 #include "text/replace_all.h"
 #include "text/spm_model.h"
+#include "text/staged_load.h"
 #include "text/unigram_model.h"
 #include "text/word_pre_tokenizers.h"
 #include "text/wordpiece_model.h"
@@ -20,6 +20,7 @@ namespace {
 
 enum class TokenType : int32_t { kNormal = 1, kUnknown = 2, kControl = 3, kUserDefined = 4, kUnused = 5, kByte = 6 };
 enum class Kind { kByteBpe, kSpm, kUnigram, kBert };
+enum class GgufStage { kStart, kTexts, kSlots, kPlain, kUserDefined, kAll, kModel, kMerges, kFinish, kPipeline, kDone };
 
 constexpr std::string_view kSpaceMark = "\xE2\x96\x81";  // U+2581, SentencePiece's space
 constexpr int64_t kTypeMax = 6;
@@ -111,7 +112,7 @@ Result<std::unique_ptr<Normalizer>> create_spm_normalizer(const GgufTokenizerDat
 
 }  // namespace
 
-class GgufTokenizerLoader::Work {
+class GgufTokenizerLoader::Work : StagedLoad<GgufStage> {
  public:
   explicit Work(GgufTokenizerData data) : data_(std::move(data)) {}
   Result<bool> step() {
@@ -121,9 +122,6 @@ class GgufTokenizerLoader::Work {
   std::unique_ptr<Tokenizer> take() { return std::move(tokenizer_); }
 
  private:
-  enum class Stage { kStart, kTexts, kSlots, kPlain, kUserDefined, kAll, kModel, kMerges, kFinish, kPipeline, kDone };
-  static constexpr size_t kStepItems = 2048;
-
   Status run_stage();
   Status start();
   Status add_text(size_t id);
@@ -141,23 +139,9 @@ class GgufTokenizerLoader::Work {
   TokenType type_of(size_t id) const {
     return data_.types.empty() ? TokenType::kNormal : static_cast<TokenType>(data_.types[id]);
   }
-  // Takes up to kStepItems of `count`; goes to `next` after the last.
-  template <typename Each>
-  Status advance(size_t count, Stage next, Each&& each) {
-    const size_t end = std::min(count, next_ + kStepItems);
-    for (; next_ < end; ++next_) FSV_TRY(each(next_));
-    if (next_ == count) go_to(next);
-    return {};
-  }
-  void go_to(Stage stage) {
-    stage_ = stage;
-    next_ = 0;
-  }
 
   GgufTokenizerData data_;
   Kind kind_ = Kind::kByteBpe;
-  Stage stage_ = Stage::kStart;
-  size_t next_ = 0;
   NamedPreTokenizer pre_tokenizer_;
   std::shared_ptr<Vocabulary> vocabulary_ = std::make_shared<Vocabulary>();
   std::shared_ptr<StringTable> bytes_;  // of tokens, where they are not what the model matches
