@@ -16,8 +16,10 @@
  *              token that the library never dereferences, so a NULL, stale, foreign or doubly released handle
  *              is FSV_ERROR_INVALID_ARGUMENT or FSV_ERROR_STALE, never a crash. They may be released in any
  *              order. Requests and tickets are generation-tagged numbers; 0 is never valid.
- *   Structs    Configuration and info structs begin with struct_size, are filled by their fsv_*_init function
- *              (which sets struct_size and every default), and grow only at the end.
+ *   Structs    Configuration and info structs begin with struct_size and grow only at the end. Their fsv_*_init
+ *              functions take the caller's sizeof and fill that much and nothing beyond: struct_size, every default,
+ *              zeros in fields of a newer header. So a program runs with libraries older and newer than its header;
+ *              one that sets a field which the library lacks gets UNSUPPORTED.
  *   Strings    UTF-8, as (pointer, size in bytes). A size of SIZE_MAX means NUL-terminated. Strings passed in
  *              are copied before the call returns. A NULL pointer with size 0 is the empty string.
  *   Buffers    Calls that fill a caller's array take a capacity and store the full count needed in *count; with
@@ -127,7 +129,7 @@ typedef struct fsv_device_info {
   uint64_t memory_available_bytes;
 } fsv_device_info;
 
-FSV_API void fsv_device_info_init(fsv_device_info* info);
+FSV_API void fsv_device_info_init(fsv_device_info* info, uint32_t struct_size);
 /* Number of devices of a kind (FSV_DEVICE_*) on this machine. 0 is not an error. CUDA devices are found by
  * libfastserve_cuda, which is looked for beside this library and nowhere else; without it, or without a driver, there
  * are none. Asking for them loads it, and the driver. */
@@ -146,7 +148,7 @@ typedef struct fsv_machine_info {
   char kernels[64];       /* the kernel set chosen by CPUID, e.g. "avx512_vnni" */
 } fsv_machine_info;
 
-FSV_API void fsv_machine_info_init(fsv_machine_info* info);
+FSV_API void fsv_machine_info_init(fsv_machine_info* info, uint32_t struct_size);
 FSV_API fsv_status fsv_machine_probe(fsv_machine_info* info, fsv_error* error);
 
 /* Ceilings of this machine, measured now. Blocks for about `duration_ms` (clamped to 50..10000) on
@@ -160,7 +162,7 @@ typedef struct fsv_machine_ceilings {
   double f32_ops_per_second;
 } fsv_machine_ceilings;
 
-FSV_API void fsv_machine_ceilings_init(fsv_machine_ceilings* ceilings);
+FSV_API void fsv_machine_ceilings_init(fsv_machine_ceilings* ceilings, uint32_t struct_size);
 FSV_API fsv_status fsv_machine_measure(uint32_t thread_count, uint32_t duration_ms, fsv_machine_ceilings* ceilings,
                                        fsv_error* error);
 
@@ -246,10 +248,10 @@ typedef struct fsv_executor {
   fsv_status (*run)(void* context, uint32_t part_count, fsv_task task, void* task_context);
 } fsv_executor;
 
-FSV_API void fsv_io_init(fsv_io* io);
-FSV_API void fsv_allocator_init(fsv_allocator* allocator);
-FSV_API void fsv_clock_init(fsv_clock* clock);
-FSV_API void fsv_executor_init(fsv_executor* executor);
+FSV_API void fsv_io_init(fsv_io* io, uint32_t struct_size);
+FSV_API void fsv_allocator_init(fsv_allocator* allocator, uint32_t struct_size);
+FSV_API void fsv_clock_init(fsv_clock* clock, uint32_t struct_size);
+FSV_API void fsv_executor_init(fsv_executor* executor, uint32_t struct_size);
 
 /* Of the library's threads. LOW and LOWEST yield to the host's when there are too few CPUs; none raises anything. */
 enum { FSV_THREADS_NORMAL = 0, FSV_THREADS_LOW = 1, FSV_THREADS_LOWEST = 2 };
@@ -283,7 +285,7 @@ typedef struct fsv_engine_config {
   const fsv_executor* executor; /* thread_count is then its width */
 } fsv_engine_config;
 
-FSV_API void fsv_engine_config_init(fsv_engine_config* config);
+FSV_API void fsv_engine_config_init(fsv_engine_config* config, uint32_t struct_size);
 /* Creates an engine with one reference, its threads started. config NULL: all defaults.
  * Its threads belong to this process: after fork() the child may end, by exit() or _exit(), but not use or release what
  * its parent created. A host that ends without releasing its engines ends all the same. */
@@ -336,7 +338,7 @@ typedef struct fsv_model_info {
   uint32_t adds_eos; /* ... and eos_token_id behind it */
 } fsv_model_info;
 
-FSV_API void fsv_model_info_init(fsv_model_info* info);
+FSV_API void fsv_model_info_init(fsv_model_info* info, uint32_t struct_size);
 /* Reads a file's header and says what it holds; loads no weights, needs no engine. Blocks on the file. */
 FSV_API fsv_status fsv_model_inspect(const char* path, size_t path_size, fsv_model_info* info, fsv_error* error);
 /* As above, everything as one JSON object: metadata (long arrays cut to their length), and tensors with name,
@@ -388,7 +390,7 @@ typedef struct fsv_load_config {
   void* buffer_context;
 } fsv_load_config;
 
-FSV_API void fsv_load_config_init(fsv_load_config* config);
+FSV_API void fsv_load_config_init(fsv_load_config* config, uint32_t struct_size);
 
 /* Bytes that a model takes in an engine, as fsv_memory_get_stats counts them. */
 typedef struct fsv_memory_estimate {
@@ -402,7 +404,7 @@ typedef struct fsv_memory_estimate {
   uint64_t peak_bytes;  /* at most, while it loads: headers and read buffers too */
 } fsv_memory_estimate;
 
-FSV_API void fsv_memory_estimate_init(fsv_memory_estimate* estimate);
+FSV_API void fsv_memory_estimate_init(fsv_memory_estimate* estimate, uint32_t struct_size);
 /* What fsv_model_load(config) would take in an engine of `engine_config` (NULL: defaults), before there is one. Reads
  * the headers and builds the tokenizer, to see what it takes; reads no weights. Blocks on the file. A budget that it
  * does not fit is BUDGET_TOO_SMALL. A borrowed buffer or io is used during the call alone; its release is not called.
@@ -426,7 +428,7 @@ typedef struct fsv_ticket_info {
   uint64_t bytes_total; /* 0 until the header is read */
 } fsv_ticket_info;
 
-FSV_API void fsv_ticket_info_init(fsv_ticket_info* info);
+FSV_API void fsv_ticket_info_init(fsv_ticket_info* info, uint32_t struct_size);
 /* `error` receives the load's own message where its state is FAILED (the call itself returns FSV_OK). */
 FSV_API fsv_status fsv_ticket_get_info(fsv_engine* engine, fsv_ticket ticket, fsv_ticket_info* info, fsv_error* error);
 /* Waits until the load ended or `timeout_us` is over. Blocks; in pumped mode FSV_ERROR_WRONG_MODE. */
@@ -547,7 +549,7 @@ typedef struct fsv_session_info {
   uint64_t turn_count;         /* that can be taken back */
 } fsv_session_info;
 
-FSV_API void fsv_session_info_init(fsv_session_info* info);
+FSV_API void fsv_session_info_init(fsv_session_info* info, uint32_t struct_size);
 FSV_API fsv_status fsv_session_get_info(fsv_session* session, fsv_session_info* info, fsv_error* error);
 /* The token ids of the whole text. */
 FSV_API fsv_status fsv_session_get_tokens(fsv_session* session, int32_t* ids, size_t capacity, size_t* count,
@@ -618,7 +620,7 @@ typedef struct fsv_sampling {
   uint32_t reserved;
 } fsv_sampling;
 
-FSV_API void fsv_sampling_init(fsv_sampling* sampling);
+FSV_API void fsv_sampling_init(fsv_sampling* sampling, uint32_t struct_size);
 /* How the model's makers want it sampled: fsv_sampling_init's values, changed by what a GGUF file says in its
  * general.sampling.* keys, or a folder in its generation_config.json (there with the order of stages that transformers
  * has: the temperature before the cuts; "do_sample": false is temperature 0). Values that are out of range or not known
@@ -646,7 +648,7 @@ typedef struct fsv_beam_search {
   uint32_t early_stopping; /* FSV_EARLY_STOPPING_* */
 } fsv_beam_search;
 
-FSV_API void fsv_beam_search_init(fsv_beam_search* beam_search);
+FSV_API void fsv_beam_search_init(fsv_beam_search* beam_search, uint32_t struct_size);
 
 /* FINISH: the request ends with FSV_FINISH_LENGTH.
  * SLIDE: of the tokens after the first `context_keep_tokens` the oldest `context_drop_tokens` are forgotten, and the
@@ -690,7 +692,7 @@ typedef struct fsv_generate_config {
 
 #define FSV_CHOICES_MAX 64
 
-FSV_API void fsv_generate_config_init(fsv_generate_config* config);
+FSV_API void fsv_generate_config_init(fsv_generate_config* config, uint32_t struct_size);
 /* Queues a generation. With a session `model` may be NULL. Refusals: CONTEXT_TOO_LONG, QUEUE_FULL, SHUTDOWN, an empty
  * prompt or an id outside the vocabulary INVALID_ARGUMENT, more KV than the pool has BUDGET_TOO_SMALL. Events: TOKENS
  * ..., then one FINISHED.
@@ -721,7 +723,7 @@ typedef struct fsv_chat {
   fsv_string template_text;  /* a Jinja template of the host's own, used instead of the model's; empty: the model's */
 } fsv_chat;
 
-FSV_API void fsv_chat_init(fsv_chat* chat);
+FSV_API void fsv_chat_init(fsv_chat* chat, uint32_t struct_size);
 /* Renders a conversation with the model's template and queues a generation of the answer. Of `config` the prompt
  * (text, token_ids, flags) must be empty. With a session the conversation replaces its text (FSV_SESSION_REPLACE): of
  * messages that were there before nothing is computed again. Text inside messages never becomes a control token,
@@ -743,7 +745,7 @@ typedef struct fsv_score_config {
   uint64_t user_data;
 } fsv_score_config;
 
-FSV_API void fsv_score_config_init(fsv_score_config* config);
+FSV_API void fsv_score_config_init(fsv_score_config* config, uint32_t struct_size);
 /* Queues the scoring of a prompt: one SCORE event with log p(token[i] | token[0..i-1]) for every i >= 1 (the first
  * value is 0), in one or several parts in order, then FINISHED. */
 FSV_API fsv_status fsv_submit_score(fsv_engine* engine, fsv_model* model, const fsv_score_config* config,
@@ -763,7 +765,7 @@ typedef struct fsv_request_info {
   fsv_finish_reason finish_reason;
 } fsv_request_info;
 
-FSV_API void fsv_request_info_init(fsv_request_info* info);
+FSV_API void fsv_request_info_init(fsv_request_info* info, uint32_t struct_size);
 /* STALE once the FINISHED event was polled and replaced by a later poll. */
 FSV_API fsv_status fsv_request_get_info(fsv_engine* engine, fsv_request request, fsv_request_info* info,
                                         fsv_error* error);
@@ -853,7 +855,7 @@ typedef struct fsv_memory_stats {
   uint32_t reserved;
 } fsv_memory_stats;
 
-FSV_API void fsv_memory_stats_init(fsv_memory_stats* stats);
+FSV_API void fsv_memory_stats_init(fsv_memory_stats* stats, uint32_t struct_size);
 FSV_API fsv_status fsv_memory_get_stats(fsv_engine* engine, fsv_memory_stats* stats, fsv_error* error);
 
 typedef struct fsv_metrics {
@@ -875,7 +877,7 @@ typedef struct fsv_metrics {
   uint64_t reused_tokens;    /* of prompts: came with sessions, so not in prefill_tokens */
 } fsv_metrics;
 
-FSV_API void fsv_metrics_init(fsv_metrics* metrics);
+FSV_API void fsv_metrics_init(fsv_metrics* metrics, uint32_t struct_size);
 FSV_API fsv_status fsv_metrics_snapshot(fsv_engine* engine, fsv_metrics* metrics, fsv_error* error);
 
 #ifdef __cplusplus

@@ -41,13 +41,13 @@ struct Run {
 
   Run(const char* path, uint32_t mode, uint32_t context) {
     fsv_engine_config config;
-    fsv_engine_config_init(&config);
+    fsv_engine_config_init(&config, sizeof(config));
     config.mode = mode;
     config.context_tokens = context;
     config.kv_bytes = uint64_t{768} << 20;
     check(fsv_engine_create(&config, &engine, &error), error);
     fsv_load_config load;
-    fsv_load_config_init(&load);
+    fsv_load_config_init(&load, sizeof(load));
     load.path = path;
     load.path_size = SIZE_MAX;
     load.flags = FSV_LOAD_WARM_UP;
@@ -70,7 +70,7 @@ struct Run {
     for (uint32_t i = 0; i < prompt_tokens; ++i)
       ids[i] = static_cast<int32_t>(100 + (seed * 7919 + i * 104729) % 40000);
     fsv_generate_config config;
-    fsv_generate_config_init(&config);
+    fsv_generate_config_init(&config, sizeof(config));
     config.token_ids = ids.data();
     config.token_count = ids.size();
     config.max_tokens = max_tokens;
@@ -126,7 +126,7 @@ Measured measure(const char* path, const Work& work, uint64_t grant_us) {
     measured.cpu_overruns_ms.push_back(std::max(0.0, cpu_ms - grant_ms));
     alive -= run.poll();
   }
-  fsv_metrics_init(&metrics);
+  fsv_metrics_init(&metrics, sizeof(metrics));
   check(fsv_metrics_snapshot(run.engine, &metrics, &run.error), run.error);
   measured.tokens_per_cpu_s = static_cast<double>(metrics.prefill_tokens + metrics.decode_tokens) / cpu_s;
   return measured;
@@ -164,10 +164,10 @@ void measure_cancels(const char* path, uint32_t prompt_tokens) {
     latencies_ms.push_back(1e3 * (seconds(CLOCK_MONOTONIC) - begin));
   }
   fsv_metrics metrics;
-  fsv_metrics_init(&metrics);
+  fsv_metrics_init(&metrics, sizeof(metrics));
   check(fsv_metrics_snapshot(run.engine, &metrics, &run.error), run.error);
   fsv_model_info info;
-  fsv_model_info_init(&info);
+  fsv_model_info_init(&info, sizeof(info));
   check(fsv_model_get_info(run.model, &info, &run.error), run.error);
   std::printf("cancel inside a prefill of %u tokens: P50 %.2f, P99 %.2f ms; a layer of the longest step took %.2f ms\n",
               prompt_tokens, percentile(latencies_ms, 0.5), percentile(latencies_ms, 0.99),

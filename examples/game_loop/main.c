@@ -52,11 +52,11 @@ static void ask(struct town* town) {
   fsv_chat_message messages[2] = {{"system", SIZE_MAX, "You are a villager in a small town.", SIZE_MAX},
                                   {"user", SIZE_MAX, questions[town->questions % 4], SIZE_MAX}};
   fsv_chat chat;
-  fsv_chat_init(&chat);
+  fsv_chat_init(&chat, sizeof(chat));
   chat.messages = messages;
   chat.message_count = 2;
   fsv_generate_config config;
-  fsv_generate_config_init(&config);
+  fsv_generate_config_init(&config, sizeof(config));
   config.max_tokens = 48;
   fsv_request request = 0;
   if (failed(town, "ask", fsv_submit_chat(town->engine, town->model, &chat, &config, &request, &error), &error)) return;
@@ -116,7 +116,7 @@ int main(int argc, char** argv) {
   fsv_error error;
   struct town town = {0};
   fsv_engine_config config;
-  fsv_engine_config_init(&config);
+  fsv_engine_config_init(&config, sizeof(config));
   config.mode = FSV_MODE_PUMPED;
   config.context_tokens = 1024;
   config.max_sequences = CHARACTERS;
@@ -124,7 +124,7 @@ int main(int argc, char** argv) {
 
   run_frames("the game alone", NULL, frames);
   fsv_load_config load;
-  fsv_load_config_init(&load);
+  fsv_load_config_init(&load, sizeof(load));
   load.path = argv[1];
   load.path_size = SIZE_MAX;
   load.flags = FSV_LOAD_WARM_UP;

@@ -19,7 +19,7 @@ int main(int argc, char** argv) {
 
   /* Loading goes on in the background under a ticket; here there is nothing better to do than wait. */
   fsv_load_config load;
-  fsv_load_config_init(&load);
+  fsv_load_config_init(&load, sizeof(load));
   load.path = argv[1];
   load.path_size = SIZE_MAX; /* NUL-terminated */
   fsv_ticket ticket = 0;
@@ -33,10 +33,10 @@ int main(int argc, char** argv) {
                                  {"user", SIZE_MAX, question, SIZE_MAX}};
   int32_t prompt[4096];
   fsv_sampling sampling;
-  fsv_sampling_init(&sampling);
+  fsv_sampling_init(&sampling, sizeof(sampling));
   sampling.temperature = 0; /* always the most likely token */
   fsv_generate_config generate;
-  fsv_generate_config_init(&generate);
+  fsv_generate_config_init(&generate, sizeof(generate));
   generate.token_ids = prompt;
   generate.max_tokens = 128;
   generate.sampling = &sampling;

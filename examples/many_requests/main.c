@@ -29,7 +29,7 @@ static int failed(const char* what, fsv_status status, const fsv_error* error) {
 static fsv_model* load_model(fsv_engine* engine, const char* path) {
   fsv_error error;
   fsv_load_config config;
-  fsv_load_config_init(&config);
+  fsv_load_config_init(&config, sizeof(config));
   config.path = path;
   config.path_size = SIZE_MAX;
   config.user_data = UINT64_MAX; /* tells the load's events from those of request 0 */
@@ -57,12 +57,12 @@ static fsv_request ask(fsv_engine* engine, fsv_model* model, uint64_t index) {
   int32_t prompt[PROMPT_CAPACITY];
   fsv_chat_message message = {"user", SIZE_MAX, questions[index], SIZE_MAX};
   fsv_sampling sampling;
-  fsv_sampling_init(&sampling);
+  fsv_sampling_init(&sampling, sizeof(sampling));
   sampling.temperature = 0.7f;
   sampling.top_p = 0.9f;
   sampling.seed = 42 + index; /* same seed, same answer, whatever runs beside it */
   fsv_generate_config config;
-  fsv_generate_config_init(&config);
+  fsv_generate_config_init(&config, sizeof(config));
   config.token_ids = prompt; /* copied by the submit */
   config.max_tokens = 80;
   config.sampling = &sampling;
@@ -112,8 +112,8 @@ static int collect(fsv_engine* engine, const fsv_request* requests, struct answe
 static void print_stats(fsv_engine* engine) {
   fsv_metrics metrics;
   fsv_memory_stats memory;
-  fsv_metrics_init(&metrics);
-  fsv_memory_stats_init(&memory);
+  fsv_metrics_init(&metrics, sizeof(metrics));
+  fsv_memory_stats_init(&memory, sizeof(memory));
   if (fsv_metrics_snapshot(engine, &metrics, NULL) != FSV_OK) return;
   if (fsv_memory_get_stats(engine, &memory, NULL) != FSV_OK) return;
   printf("\n%llu steps for %llu prompt and %llu answer tokens: %.1f rows a step\n", (unsigned long long)metrics.steps,
@@ -128,7 +128,7 @@ int main(int argc, char** argv) {
   if (argc < 2) return fprintf(stderr, "usage: many_requests MODEL.gguf\n"), 2;
   fsv_error error;
   fsv_engine_config config;
-  fsv_engine_config_init(&config);
+  fsv_engine_config_init(&config, sizeof(config));
   config.context_tokens = 1024; /* no request here is longer, so the KV cache need not be larger */
   config.max_sequences = REQUESTS;
   fsv_engine* engine = NULL;

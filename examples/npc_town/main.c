@@ -53,7 +53,7 @@ static int failed(const char* what, fsv_status status, const fsv_error* error) {
 static fsv_model* load_model(fsv_engine* engine, const char* path) {
   fsv_error error;
   fsv_load_config config;
-  fsv_load_config_init(&config);
+  fsv_load_config_init(&config, sizeof(config));
   config.path = path;
   config.path_size = SIZE_MAX;
   fsv_ticket ticket = 0;
@@ -69,17 +69,17 @@ static fsv_request speak(fsv_engine* engine, fsv_session* session, const fsv_cha
                          uint32_t max_tokens, int32_t priority, uint64_t user_data) {
   fsv_error error;
   fsv_sampling sampling;
-  fsv_sampling_init(&sampling);
+  fsv_sampling_init(&sampling, sizeof(sampling));
   sampling.temperature = 0.7f;
   sampling.top_p = 0.9f;
   sampling.seed = 1 + user_data;
   fsv_chat chat;
-  fsv_chat_init(&chat);
+  fsv_chat_init(&chat, sizeof(chat));
   chat.flags = max_tokens > 0 ? FSV_CHAT_ADD_GENERATION_PROMPT : 0;
   chat.messages = messages;
   chat.message_count = count;
   fsv_generate_config config;
-  fsv_generate_config_init(&config);
+  fsv_generate_config_init(&config, sizeof(config));
   config.max_tokens = max_tokens;
   config.sampling = &sampling;
   config.session = session; /* of the whole conversation only what the session does not have is computed */
@@ -177,7 +177,7 @@ static int settle_town(fsv_engine* engine, fsv_model* model) {
     result = failed("fork", fsv_session_fork(common, SIZE_MAX, &people[i].session, &error), &error);
   }
   fsv_session_info info;
-  fsv_session_info_init(&info);
+  fsv_session_info_init(&info, sizeof(info));
   if (!result && fsv_session_get_info(common, &info, NULL) == FSV_OK) {
     printf("the town: %u tokens, read once for %d characters, %.2f MB of KV in all\n", (unsigned)info.token_count,
            CHARACTERS, (double)info.kv_bytes / 1e6);
@@ -188,7 +188,7 @@ static int settle_town(fsv_engine* engine, fsv_model* model) {
 
 static void print_memory(fsv_engine* engine, uint64_t reused, uint64_t read) {
   fsv_memory_stats memory;
-  fsv_memory_stats_init(&memory);
+  fsv_memory_stats_init(&memory, sizeof(memory));
   if (fsv_memory_get_stats(engine, &memory, NULL) != FSV_OK) return;
   printf("\n%llu of %llu prompt tokens reused; %u sessions hold %.2f MB of KV, %.2f MB if nothing were shared\n",
          (unsigned long long)reused, (unsigned long long)read, (unsigned)memory.session_count,
@@ -201,7 +201,7 @@ int main(int argc, char** argv) {
   if (rounds < 1 || rounds > ROUNDS_MAX) return fprintf(stderr, "ROUNDS: 1 to %d\n", ROUNDS_MAX), 2;
   fsv_error error;
   fsv_engine_config config;
-  fsv_engine_config_init(&config);
+  fsv_engine_config_init(&config, sizeof(config));
   config.context_tokens = 1024;
   config.max_sequences = 4; /* answers at a time: the others wait, the farthest longest */
   fsv_engine* engine = NULL;

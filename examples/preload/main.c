@@ -22,7 +22,7 @@ static int failed(const char* what, fsv_status status, const fsv_error* error) {
 
 /* Loads of one file share a model; asking for another weight type makes them three for this demonstration. */
 static void describe(const struct load* load, int index, fsv_load_config* config) {
-  fsv_load_config_init(config);
+  fsv_load_config_init(config, sizeof(*config));
   config->path = load->path;
   config->path_size = SIZE_MAX;
   config->flags = index == 0 ? FSV_LOAD_WARM_UP : 0; /* its first answer should come at once */
@@ -36,7 +36,7 @@ static int show_estimate(const struct load* load, int index, const fsv_engine_co
   fsv_load_config config;
   fsv_memory_estimate estimate;
   describe(load, index, &config);
-  fsv_memory_estimate_init(&estimate);
+  fsv_memory_estimate_init(&estimate, sizeof(estimate));
   if (failed("estimate", fsv_model_estimate(&config, engine_config, &estimate, &error), &error)) return 1;
   printf(
       "model %d will take %.0f MB: weights %.0f, KV %.0f, activations %.0f, tokenizer %.0f; %.0f MB while it loads\n",
@@ -105,7 +105,7 @@ int main(int argc, char** argv) {
   if (argc < 2) return fprintf(stderr, "usage: preload MODEL.gguf [MODEL2.gguf [MODEL3.gguf]]\n"), 2;
   fsv_error error;
   fsv_engine_config config;
-  fsv_engine_config_init(&config);
+  fsv_engine_config_init(&config, sizeof(config));
   config.context_tokens = 1024;
   config.max_sequences = 4;
   struct load loads[LOADS];
@@ -117,7 +117,7 @@ int main(int argc, char** argv) {
   if (failed("engine", fsv_engine_create(&config, &engine, &error), &error)) return 1;
   int result = run(engine, loads);
   fsv_memory_stats memory;
-  fsv_memory_stats_init(&memory);
+  fsv_memory_stats_init(&memory, sizeof(memory));
   if (fsv_memory_get_stats(engine, &memory, NULL) == FSV_OK) {
     printf("%u models in %.0f MB; at most %.0f MB while loading\n", (unsigned)memory.model_count,
            (double)memory.used_bytes / 1e6, (double)memory.peak_bytes / 1e6);

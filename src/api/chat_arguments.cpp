@@ -111,7 +111,7 @@ Result<ChatPrompt> render_chat(const LoadedModel& model, const fsv_chat* chat) {
 
 }  // namespace fastserve::api
 
-extern "C" void fsv_chat_init(fsv_chat* chat) {
-  fastserve::api::init_struct(chat);
-  if (chat != nullptr) chat->flags = FSV_CHAT_ADD_GENERATION_PROMPT;
+extern "C" void fsv_chat_init(fsv_chat* chat, uint32_t struct_size) {
+  fastserve::api::init_struct(chat, struct_size,
+                              [](fsv_chat& defaults) { defaults.flags = FSV_CHAT_ADD_GENERATION_PROMPT; });
 }

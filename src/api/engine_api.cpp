@@ -12,11 +12,11 @@ using namespace fastserve::api;  // NOLINT(google-build-using-namespace)
 
 extern "C" {
 
-void fsv_engine_config_init(fsv_engine_config* config) { init_struct(config); }
-void fsv_io_init(fsv_io* io) { init_struct(io); }
-void fsv_allocator_init(fsv_allocator* allocator) { init_struct(allocator); }
-void fsv_clock_init(fsv_clock* clock) { init_struct(clock); }
-void fsv_executor_init(fsv_executor* executor) { init_struct(executor); }
+void fsv_engine_config_init(fsv_engine_config* config, uint32_t struct_size) { init_struct(config, struct_size); }
+void fsv_io_init(fsv_io* io, uint32_t struct_size) { init_struct(io, struct_size); }
+void fsv_allocator_init(fsv_allocator* allocator, uint32_t struct_size) { init_struct(allocator, struct_size); }
+void fsv_clock_init(fsv_clock* clock, uint32_t struct_size) { init_struct(clock, struct_size); }
+void fsv_executor_init(fsv_executor* executor, uint32_t struct_size) { init_struct(executor, struct_size); }
 
 fsv_status fsv_engine_create(const fsv_engine_config* config, fsv_engine** engine, fsv_error* error) {
   return shim(error, [&]() -> Status {
@@ -72,7 +72,7 @@ static fsv_status set_paused(fsv_engine* engine, bool paused, fsv_error* error) 
 fsv_status fsv_engine_pause(fsv_engine* engine, fsv_error* error) { return set_paused(engine, true, error); }
 fsv_status fsv_engine_resume(fsv_engine* engine, fsv_error* error) { return set_paused(engine, false, error); }
 
-void fsv_memory_stats_init(fsv_memory_stats* stats) { init_struct(stats); }
+void fsv_memory_stats_init(fsv_memory_stats* stats, uint32_t struct_size) { init_struct(stats, struct_size); }
 
 fsv_status fsv_memory_get_stats(fsv_engine* engine, fsv_memory_stats* stats, fsv_error* error) {
   return shim(error, [&]() -> Status {
@@ -97,7 +97,7 @@ fsv_status fsv_memory_get_stats(fsv_engine* engine, fsv_memory_stats* stats, fsv
   });
 }
 
-void fsv_metrics_init(fsv_metrics* metrics) { init_struct(metrics); }
+void fsv_metrics_init(fsv_metrics* metrics, uint32_t struct_size) { init_struct(metrics, struct_size); }
 
 fsv_status fsv_metrics_snapshot(fsv_engine* engine, fsv_metrics* metrics, fsv_error* error) {
   return shim(error, [&]() -> Status {

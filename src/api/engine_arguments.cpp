@@ -14,7 +14,7 @@ static_assert(static_cast<uint32_t>(kernels::KvType::kQ8) == FSV_KV_Q8);
 
 fsv_engine_config default_config() {
   fsv_engine_config config;
-  fsv_engine_config_init(&config);
+  fsv_engine_config_init(&config, sizeof(config));
   return config;
 }
 

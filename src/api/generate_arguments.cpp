@@ -158,18 +158,18 @@ void settle_context_keep(const LoadedModel& model, std::span<const int32_t> open
 
 }  // namespace fastserve::api
 
-extern "C" void fsv_beam_search_init(fsv_beam_search* beam_search) {
-  fastserve::api::init_struct(beam_search);
-  if (beam_search == nullptr) return;
-  beam_search->beam_count = 4;
-  beam_search->length_penalty = 1;
+extern "C" void fsv_beam_search_init(fsv_beam_search* beam_search, uint32_t struct_size) {
+  fastserve::api::init_struct(beam_search, struct_size, [](fsv_beam_search& defaults) {
+    defaults.beam_count = 4;
+    defaults.length_penalty = 1;
+  });
 }
 
-extern "C" void fsv_generate_config_init(fsv_generate_config* config) {
-  fastserve::api::init_struct(config);
-  if (config == nullptr) return;
-  config->flags = FSV_TOKENIZE_ADD_BOS;
-  config->max_tokens = 256;
-  config->choice_count = 1;
-  config->context_keep_tokens = FSV_CONTEXT_KEEP_AUTO;
+extern "C" void fsv_generate_config_init(fsv_generate_config* config, uint32_t struct_size) {
+  fastserve::api::init_struct(config, struct_size, [](fsv_generate_config& defaults) {
+    defaults.flags = FSV_TOKENIZE_ADD_BOS;
+    defaults.max_tokens = 256;
+    defaults.choice_count = 1;
+    defaults.context_keep_tokens = FSV_CONTEXT_KEEP_AUTO;
+  });
 }

@@ -37,7 +37,7 @@ std::shared_ptr<ModelFiles> buffer_files(const fsv_load_config& config) {
 
 Result<LoadRequest> load_request(const fsv_load_config* config) {
   fsv_load_config defaults;
-  fsv_load_config_init(&defaults);
+  fsv_load_config_init(&defaults, sizeof(defaults));
   FSV_ASSIGN(const fsv_load_config checked, config_argument(config, defaults, "config"));
   LoadRequest request;
   FSV_ASSIGN(request.options, load_options(checked));

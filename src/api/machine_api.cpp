@@ -62,9 +62,11 @@ Result<uint32_t> device_count(uint32_t kind) { return kind == FSV_DEVICE_CPU ? R
 
 extern "C" {
 
-void fsv_device_info_init(fsv_device_info* info) { init_struct(info); }
-void fsv_machine_info_init(fsv_machine_info* info) { init_struct(info); }
-void fsv_machine_ceilings_init(fsv_machine_ceilings* ceilings) { init_struct(ceilings); }
+void fsv_device_info_init(fsv_device_info* info, uint32_t struct_size) { init_struct(info, struct_size); }
+void fsv_machine_info_init(fsv_machine_info* info, uint32_t struct_size) { init_struct(info, struct_size); }
+void fsv_machine_ceilings_init(fsv_machine_ceilings* ceilings, uint32_t struct_size) {
+  init_struct(ceilings, struct_size);
+}
 
 fsv_status fsv_device_count(uint32_t kind, uint32_t* count, fsv_error* error) {
   return shim(error, [&]() -> Status {

@@ -39,9 +39,9 @@ Status fill_model_info(const ModelFacts& facts, fsv_model_info* info) {
 
 extern "C" {
 
-void fsv_model_info_init(fsv_model_info* info) { init_struct(info); }
-void fsv_load_config_init(fsv_load_config* config) { init_struct(config); }
-void fsv_ticket_info_init(fsv_ticket_info* info) { init_struct(info); }
+void fsv_model_info_init(fsv_model_info* info, uint32_t struct_size) { init_struct(info, struct_size); }
+void fsv_load_config_init(fsv_load_config* config, uint32_t struct_size) { init_struct(config, struct_size); }
+void fsv_ticket_info_init(fsv_ticket_info* info, uint32_t struct_size) { init_struct(info, struct_size); }
 
 fsv_status fsv_model_inspect(const char* path, size_t path_size, fsv_model_info* info, fsv_error* error) {
   return shim(error, [&]() -> Status {
@@ -61,7 +61,9 @@ fsv_status fsv_model_inspect_json(const char* path, size_t path_size, char* buff
   });
 }
 
-void fsv_memory_estimate_init(fsv_memory_estimate* estimate) { init_struct(estimate); }
+void fsv_memory_estimate_init(fsv_memory_estimate* estimate, uint32_t struct_size) {
+  init_struct(estimate, struct_size);
+}
 
 fsv_status fsv_model_estimate(const fsv_load_config* config, const fsv_engine_config* engine_config,
                               fsv_memory_estimate* estimate, fsv_error* error) {

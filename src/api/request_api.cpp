@@ -14,7 +14,7 @@ fsv_session* session_of(const fsv_score_config&) { return nullptr; }
 
 // What all submits share; `prepare` makes the request's parameters of a checked config.
 template <typename Config, typename Prepare>
-fsv_status submit(fsv_engine* engine, fsv_model* model, const Config* config, void (*init)(Config*),
+fsv_status submit(fsv_engine* engine, fsv_model* model, const Config* config, void (*init)(Config*, uint32_t),
                   fsv_request* request, fsv_error* error, Prepare&& prepare) {
   return shim(error, [&]() -> Status {
     if (request == nullptr) return invalid("request is NULL");
@@ -66,12 +66,11 @@ Result<RequestParameters> prepare_score(const RequestTarget& target, const fsv_s
 
 extern "C" {
 
-void fsv_score_config_init(fsv_score_config* config) {
-  init_struct(config);
-  if (config != nullptr) config->flags = FSV_TOKENIZE_ADD_BOS;
+void fsv_score_config_init(fsv_score_config* config, uint32_t struct_size) {
+  init_struct(config, struct_size, [](fsv_score_config& defaults) { defaults.flags = FSV_TOKENIZE_ADD_BOS; });
 }
 
-void fsv_request_info_init(fsv_request_info* info) { init_struct(info); }
+void fsv_request_info_init(fsv_request_info* info, uint32_t struct_size) { init_struct(info, struct_size); }
 
 fsv_status fsv_submit_generate(fsv_engine* engine, fsv_model* model, const fsv_generate_config* config,
                                fsv_request* request, fsv_error* error) {

@@ -122,16 +122,15 @@ extern "C" {
 using namespace fastserve;       // NOLINT(google-build-using-namespace)
 using namespace fastserve::api;  // NOLINT(google-build-using-namespace)
 
-void fsv_sampling_init(fsv_sampling* sampling) {
-  init_struct(sampling);
-  if (sampling != nullptr) copy_numbers(SamplingParameters(), *sampling);
+void fsv_sampling_init(fsv_sampling* sampling, uint32_t struct_size) {
+  init_struct(sampling, struct_size, [](fsv_sampling& defaults) { copy_numbers(SamplingParameters(), defaults); });
 }
 
 fsv_status fsv_model_default_sampling(fsv_model* model, fsv_sampling* sampling, fsv_error* error) {
   return shim(error, [&]() -> Status {
     FSV_ASSIGN(const std::shared_ptr<LoadedModel> target, find_model(model));
     fsv_sampling filled;
-    fsv_sampling_init(&filled);
+    fsv_sampling_init(&filled, sizeof(filled));
     const SamplingParameters& defaults = target->default_sampling;
     copy_numbers(defaults, filled);
     if (!(defaults.order == kDefaultSamplerOrder)) {

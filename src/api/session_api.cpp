@@ -34,7 +34,7 @@ fsv_status with_session(fsv_session* session, fsv_error* error, Body&& body) {
 
 extern "C" {
 
-void fsv_session_info_init(fsv_session_info* info) { init_struct(info); }
+void fsv_session_info_init(fsv_session_info* info, uint32_t struct_size) { init_struct(info, struct_size); }
 
 fsv_status fsv_session_create(fsv_engine* engine, fsv_model* model, fsv_session** session, fsv_error* error) {
   return new_session(session, error, [&](SessionObject& object) -> Status {

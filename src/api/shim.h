@@ -47,14 +47,15 @@ inline Result<std::string_view> path_argument(const char* data, size_t size) {
   return path;
 }
 
+constexpr uint32_t kStructBytesMax = 1 << 16;  // no version has a larger struct: a larger size is no size
+
 // A caller's config struct, which may be of an older or newer library: what it knows is taken, what it lacks keeps the
 // default, and what we do not know must be zero.
 template <typename T>
 Result<T> config_argument(const T* given, const T& defaults, const char* name) {
   if (given == nullptr) return invalid(format(name, " is NULL"));
   const uint32_t size = given->struct_size;
-  constexpr uint32_t kSizeMax = 1 << 16;
-  if (size < sizeof(uint32_t) || size > kSizeMax) {
+  if (size < sizeof(uint32_t) || size > kStructBytesMax) {
     return invalid(format(name, " has struct_size ", size, ": call its init function first"));
   }
   const auto* bytes = reinterpret_cast<const unsigned char*>(given);
@@ -70,9 +71,9 @@ Result<T> config_argument(const T* given, const T& defaults, const char* name) {
 
 // The same with the defaults of the struct's own init function.
 template <typename T>
-Result<T> config_argument(const T* given, void (*init)(T*), const char* name) {
+Result<T> config_argument(const T* given, void (*init)(T*, uint32_t), const char* name) {
   T defaults;
-  init(&defaults);
+  init(&defaults, sizeof(defaults));
   return config_argument(given, defaults, name);
 }
 
@@ -88,11 +89,26 @@ Status fill_info(T* target, T& source, const char* name) {
   return {};
 }
 
+// Fills a caller's struct, which may be of an older or newer library: all of it and nothing beyond. `set` gives the
+// fields that we know their defaults, where these are not zero. What is no struct's size leaves one that is refused.
+template <typename T, typename Set>
+void init_struct(T* target, uint32_t struct_size, Set&& set) {
+  if (target == nullptr || struct_size < sizeof(uint32_t)) return;
+  if (struct_size > kStructBytesMax) {
+    target->struct_size = 0;
+    return;
+  }
+  T known;
+  std::memset(&known, 0, sizeof(T));
+  set(known);
+  known.struct_size = struct_size;
+  std::memset(static_cast<void*>(target), 0, struct_size);
+  std::memcpy(static_cast<void*>(target), &known, std::min<size_t>(struct_size, sizeof(T)));
+}
+
 template <typename T>
-void init_struct(T* target) {
-  if (target == nullptr) return;
-  std::memset(target, 0, sizeof(T));
-  target->struct_size = sizeof(T);
+void init_struct(T* target, uint32_t struct_size) {
+  init_struct(target, struct_size, [](T&) {});
 }
 
 template <size_t N>

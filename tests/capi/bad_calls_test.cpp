@@ -42,15 +42,15 @@ void expect_no_engine(fsv_engine* engine, fsv_status expected) {
   intptr_t handle = 0;
   fsv_ticket ticket = 0;
   fsv_memory_stats stats;
-  fsv_memory_stats_init(&stats);
+  fsv_memory_stats_init(&stats, sizeof(stats));
   fsv_metrics metrics;
-  fsv_metrics_init(&metrics);
+  fsv_metrics_init(&metrics, sizeof(metrics));
   fsv_request_info info;
-  fsv_request_info_init(&info);
+  fsv_request_info_init(&info, sizeof(info));
   fsv_ticket_info ticket_info;
-  fsv_ticket_info_init(&ticket_info);
+  fsv_ticket_info_init(&ticket_info, sizeof(ticket_info));
   fsv_load_config load;
-  fsv_load_config_init(&load);
+  fsv_load_config_init(&load, sizeof(load));
   load.path = "x";
   load.path_size = 1;
   fsv_model* model = nullptr;
@@ -82,12 +82,12 @@ void expect_no_model(Host& host, fsv_model* model, fsv_status expected) {
   uint32_t attributes = 0;
   const int32_t ids[] = {3};
   fsv_model_info info;
-  fsv_model_info_init(&info);
+  fsv_model_info_init(&info, sizeof(info));
   const fsv_chat_message message = {"user", 4, "hi", 2};
   const auto prompt = random_prompt(1, 3);
   const fsv_generate_config generate = Host::generate_config(prompt, 3);
   fsv_score_config score;
-  fsv_score_config_init(&score);
+  fsv_score_config_init(&score, sizeof(score));
   score.token_ids = prompt.data();
   score.token_count = prompt.size();
   fsv_request request = 1;
@@ -144,7 +144,7 @@ TEST(BadHandles, OfAnotherEngine) {
   const fsv_request request = other.generate(prompt, 3);
   EXPECT_STATUS(FSV_ERROR_INVALID_ARGUMENT, fsv_request_cancel(one.engine(), request, &error));
   fsv_request_info info;
-  fsv_request_info_init(&info);
+  fsv_request_info_init(&info, sizeof(info));
   EXPECT_STATUS(FSV_ERROR_INVALID_ARGUMENT, fsv_request_get_info(one.engine(), request, &info, &error));
   fsv_ticket ticket = 0;
   ASSERT_EQ(other.begin_load(model_file().path(), &ticket, nullptr), FSV_OK);
@@ -181,9 +181,9 @@ TEST(BadArguments, NullOutputs) {
   EXPECT_STATUS(FSV_ERROR_INVALID_ARGUMENT, fsv_tokenize(host.model(), nullptr, 1, 0, nullptr, 0, &count, &error));
   EXPECT_STATUS(FSV_ERROR_INVALID_ARGUMENT, fsv_tokenize(host.model(), "a", 1, 0, nullptr, 5, &count, &error));
   EXPECT_EQ(fsv_submit_generate(host.engine(), host.model(), nullptr, &request, nullptr), FSV_ERROR_INVALID_ARGUMENT);
-  fsv_engine_config_init(nullptr);
-  fsv_generate_config_init(nullptr);
-  fsv_sampling_init(nullptr);
+  fsv_engine_config_init(nullptr, sizeof(fsv_engine_config));
+  fsv_generate_config_init(nullptr, sizeof(fsv_generate_config));
+  fsv_sampling_init(nullptr, sizeof(fsv_sampling));
 }
 
 TEST(BadArguments, Prompts) {
@@ -223,7 +223,7 @@ TEST(BadArguments, Prompts) {
                   fsv_detokenize(host.model(), bad.data(), 3, 0, nullptr, 0, &count, &error));
   }
   fsv_score_config score;
-  fsv_score_config_init(&score);
+  fsv_score_config_init(&score, sizeof(score));
   score.token_ids = ids.data();
   score.token_count = 1;
   fsv_request request = 0;

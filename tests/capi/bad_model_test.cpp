@@ -72,7 +72,7 @@ TEST_F(BadModel, MissingFileDirectoryEmptyFileNoGguf) {
 
 TEST_F(BadModel, PathsThatCannotBe) {
   fsv_load_config config;
-  fsv_load_config_init(&config);
+  fsv_load_config_init(&config, sizeof(config));
   fsv_ticket ticket = 5;
   for (const std::string& path : {std::string(), std::string("a\0b", 3), std::string("\xFF\xFE")}) {
     config.path = path.data();

@@ -76,7 +76,7 @@ EditGenerate settings_of(const BeamCase& c, const fsv_beam_search& beam_search) 
 
 fsv_beam_search beams_of(const BeamCase& c) {
   fsv_beam_search beam_search;
-  fsv_beam_search_init(&beam_search);
+  fsv_beam_search_init(&beam_search, sizeof(beam_search));
   beam_search.beam_count = c.beams;
   beam_search.length_penalty = c.length_penalty;
   beam_search.early_stopping = c.early_stopping;
@@ -158,7 +158,7 @@ const TemporaryFile& model_file() {
 TEST(BeamSearch, OneBeamIsGreedy) {
   Host host(model_file().path());
   fsv_beam_search beam_search;
-  fsv_beam_search_init(&beam_search);
+  fsv_beam_search_init(&beam_search, sizeof(beam_search));
   beam_search.beam_count = 1;
   const auto prompt = random_prompt(4, 30);
   const Reply expected = host.generate_alone(prompt, 40);
@@ -172,7 +172,7 @@ TEST(BeamSearch, OneBeamIsGreedy) {
 TEST(BeamSearch, EndsWithTheContext) {
   Host host(model_file().path(), [](fsv_engine_config& config) { config.context_tokens = 64; });
   fsv_beam_search beam_search;
-  fsv_beam_search_init(&beam_search);
+  fsv_beam_search_init(&beam_search, sizeof(beam_search));
   for (const size_t size : {50U, 63U, 64U}) {
     const Reply reply = host.generate_alone(random_prompt(4, size), 40, [&](auto& config) {
       config.beam_search = &beam_search;
@@ -186,7 +186,7 @@ TEST(BeamSearch, EndsWithTheContext) {
 TEST(BeamSearch, ACancelFreesEveryBeam) {
   Host host(model_file().path());
   fsv_beam_search beam_search;
-  fsv_beam_search_init(&beam_search);
+  fsv_beam_search_init(&beam_search, sizeof(beam_search));
   const uint64_t free_before = host.memory().kv_block_free_count;
   for (const int steps : {0, 1, 2, 20}) {
     const fsv_request request = host.generate(random_prompt(4, 40), 200, [&](auto& config) {
@@ -225,7 +225,7 @@ TEST(BeamSearch, BadSettingsAreNamed) {
   for (const Case& bad : cases) {
     GenerateSettings config = Host::generate_config(prompt, 4);
     fsv_beam_search beam_search;
-    fsv_beam_search_init(&beam_search);
+    fsv_beam_search_init(&beam_search, sizeof(beam_search));
     config.beam_search = &beam_search;
     bad.edit(config, beam_search);
     fsv_request request = 0;

@@ -96,7 +96,7 @@ TEST_F(Cancel, AfterTheEndIsStale) {
   EXPECT_EQ(host.info(request).state, FSV_REQUEST_FINISHED);  // until a later poll
   host.poll();
   fsv_request_info info;
-  fsv_request_info_init(&info);
+  fsv_request_info_init(&info, sizeof(info));
   EXPECT_EQ(fsv_request_get_info(host.engine(), request, &info, nullptr), FSV_ERROR_STALE);
 }
 

@@ -51,7 +51,7 @@ TEST(Chat, ARequestEqualsItsTokens) {
   for (const bool as_json : {false, true}) {
     const fsv_chat_message message{"user", 4, "hello", 5};
     fsv_chat chat;
-    fsv_chat_init(&chat);
+    fsv_chat_init(&chat, sizeof(chat));
     if (as_json) {
       chat.messages_json = {R"([{"role": "user", "content": "hello"}])", SIZE_MAX};
     } else {
@@ -75,7 +75,7 @@ TEST(Chat, RefusesWhatItCannotRender) {
   fsv_request request = 0;
   fsv_error error;
   fsv_chat chat;
-  fsv_chat_init(&chat);
+  fsv_chat_init(&chat, sizeof(chat));
   EXPECT_EQ(fsv_submit_chat(host.engine(), host.model(), &chat, &config, &request, &error), FSV_ERROR_INVALID_ARGUMENT);
   EXPECT_STREQ(error.message, "there is no message");
   chat.messages_json = {"[{", SIZE_MAX};
@@ -94,7 +94,7 @@ fsv_status submit_chat(Host& host, const std::string& source, const std::string&
                        fsv_error& error) {
   const fsv_chat_message message{"user", SIZE_MAX, content.data(), content.size()};
   fsv_chat chat;
-  fsv_chat_init(&chat);
+  fsv_chat_init(&chat, sizeof(chat));
   chat.messages = &message;
   chat.message_count = 1;
   chat.template_text = {source.data(), source.size()};
@@ -188,7 +188,7 @@ TEST(Sampling, SettingsOfOtherVersions) {
     fsv_sampling known;
     uint64_t unknown[2];
   } newer{};
-  fsv_sampling_init(&newer.known);
+  fsv_sampling_init(&newer.known, sizeof(newer.known));
   newer.known.struct_size = sizeof(Newer);
   newer.known.temperature = 0;
   const Reply expected = host.generate_alone(prompt, 6);

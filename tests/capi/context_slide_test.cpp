@@ -200,7 +200,7 @@ TEST(ContextFull, AChatKeepsItsSystemMessage) {
   EXPECT_NE(host.generate_alone(prompt, 200, sliding({0, 0})).ids, expected.ids);
   for (const bool as_json : {false, true}) {
     fsv_chat chat;
-    fsv_chat_init(&chat);
+    fsv_chat_init(&chat, sizeof(chat));
     if (as_json) {
       chat.messages_json = {R"([{"role": "system", "content": "be kind"}, {"role": "user", "content": "hi"}])",
                             SIZE_MAX};

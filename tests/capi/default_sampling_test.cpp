@@ -24,7 +24,7 @@ TinyKey text(const char* name, const char* value) {
 
 fsv_sampling defaults_of(Host& host) {
   fsv_sampling sampling;
-  fsv_sampling_init(&sampling);
+  fsv_sampling_init(&sampling, sizeof(sampling));
   fsv_error error{};
   EXPECT_EQ(fsv_model_default_sampling(host.model(), &sampling, &error), FSV_OK) << error.message;
   return sampling;
@@ -38,7 +38,7 @@ TEST(DefaultSampling, AModelThatNamesNoneHasTheLibrarys) {
   const TemporaryFile file{TinyShape{}};
   Host host(file.path());
   fsv_sampling expected;
-  fsv_sampling_init(&expected);
+  fsv_sampling_init(&expected, sizeof(expected));
   const fsv_sampling sampling = defaults_of(host);
   EXPECT_EQ(std::memcmp(&sampling, &expected, sizeof sampling), 0);
 }

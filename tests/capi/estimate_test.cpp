@@ -31,7 +31,7 @@ std::vector<Configuration> configurations() {
              config.max_sequences = 8;
            }},
           {"defaults, f32 KV", [](fsv_engine_config& config) {
-             fsv_engine_config_init(&config);
+             fsv_engine_config_init(&config, sizeof(config));
              config.thread_count = 3;
              config.kv_dtype = FSV_KV_F32;
            }}};
@@ -39,7 +39,7 @@ std::vector<Configuration> configurations() {
 
 fsv_memory_estimate estimate(const fsv_load_config& load, const fsv_engine_config& engine) {
   fsv_memory_estimate estimate;
-  fsv_memory_estimate_init(&estimate);
+  fsv_memory_estimate_init(&estimate, sizeof(estimate));
   fsv_error error{};
   EXPECT_EQ(fsv_model_estimate(&load, &engine, &estimate, &error), FSV_OK) << error.message;
   EXPECT_EQ(estimate.total_bytes,
@@ -50,7 +50,7 @@ fsv_memory_estimate estimate(const fsv_load_config& load, const fsv_engine_confi
 
 fsv_load_config load_config(const std::string& path) {
   fsv_load_config config;
-  fsv_load_config_init(&config);
+  fsv_load_config_init(&config, sizeof(config));
   config.path = path.c_str();
   config.path_size = path.size();
   return config;
@@ -129,7 +129,7 @@ TEST(Estimate, OfABufferKeepsAndReleasesNothing) {
   const std::vector<uint8_t> bytes = tiny_gguf(TinyShape{});
   const TemporaryFile file(bytes);
   fsv_load_config config;
-  fsv_load_config_init(&config);
+  fsv_load_config_init(&config, sizeof(config));
   config.buffer = bytes.data();
   config.buffer_size = bytes.size();
   static std::atomic<int> releases{0};
@@ -142,7 +142,7 @@ TEST(Estimate, OfABufferKeepsAndReleasesNothing) {
 TEST(Estimate, RefusesWhatTheLoadWouldRefuse) {
   const TemporaryFile file(TinyShape{});
   fsv_memory_estimate found;
-  fsv_memory_estimate_init(&found);
+  fsv_memory_estimate_init(&found, sizeof(found));
   fsv_error error{};
   fsv_load_config load = load_config(file.path());
   const fsv_memory_estimate fits = estimate(load, engine_config());

@@ -67,7 +67,7 @@ class FamilyFolders : public testing::TestWithParam<const char*> {
   Reply score(uint32_t dtype, std::string* type = nullptr) const {
     Host host(folder_, exact(128), [dtype](fsv_load_config& config) { config.load_dtype = dtype; });
     fsv_model_info info;
-    fsv_model_info_init(&info);
+    fsv_model_info_init(&info, sizeof(info));
     EXPECT_EQ(fsv_model_get_info(host.model(), &info, nullptr), FSV_OK);
     if (type != nullptr) *type = info.weight_type;
     return host.score_alone(golden_.ids, true);

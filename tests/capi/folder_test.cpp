@@ -104,7 +104,7 @@ TEST_F(Folder, GeneratesWhatTransformersDoes) {
 TEST_F(Folder, InspectSaysWhatItHolds) {
   const std::string path = make("mixtral");
   fsv_model_info info;
-  fsv_model_info_init(&info);
+  fsv_model_info_init(&info, sizeof(info));
   fsv_error error{};
   ASSERT_EQ(fsv_model_inspect(path.data(), path.size(), &info, &error), FSV_OK) << error.message;
   EXPECT_EQ(info.runnable, 1u) << info.refusal;
@@ -198,7 +198,7 @@ TEST_F(Folder, PartsThatDoNotFitAreNamed) {
     EXPECT_EQ(host.finish_load(ticket, &model, &error), expected) << error.message;
     EXPECT_EQ(host.memory().used_bytes, 0u);
     fsv_model_info info;
-    fsv_model_info_init(&info);
+    fsv_model_info_init(&info, sizeof(info));
     ASSERT_EQ(fsv_model_inspect(folder_.c_str(), SIZE_MAX, &info, &error), FSV_OK) << error.message;
     EXPECT_EQ(info.runnable, 0u);
     for (const std::string& word : words) {
@@ -221,7 +221,7 @@ TEST_F(Folder, PartsThatDoNotFitAreNamed) {
   make("llama");
   write("tokenizer_config.json", "{\"bos_token\"");
   fsv_model_info info;
-  fsv_model_info_init(&info);
+  fsv_model_info_init(&info, sizeof(info));
   fsv_error error{};
   EXPECT_EQ(fsv_model_inspect(folder_.c_str(), SIZE_MAX, &info, &error), FSV_ERROR_CORRUPT);
   EXPECT_NE(std::string(error.message).find("tokenizer_config.json"), std::string::npos) << error.message;

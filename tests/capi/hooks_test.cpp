@@ -25,7 +25,7 @@ struct CountingAllocator {
 
   fsv_allocator hook() {
     fsv_allocator hook;
-    fsv_allocator_init(&hook);
+    fsv_allocator_init(&hook, sizeof(hook));
     hook.context = this;
     hook.allocate = [](void* self, size_t size, size_t alignment, uint32_t use) -> void* {
       auto& me = *static_cast<CountingAllocator*>(self);
@@ -110,7 +110,7 @@ TEST(Hooks, ClockTimesRequestsAndGrants) {
   const TemporaryFile file(TinyShape{});
   std::atomic<uint64_t> now_ns{uint64_t{1} << 40};
   fsv_clock clock;
-  fsv_clock_init(&clock);
+  fsv_clock_init(&clock, sizeof(clock));
   clock.context = &now_ns;
   clock.now_ns = [](void* now) { return static_cast<std::atomic<uint64_t>*>(now)->fetch_add(1000000); };
   Host host(file.path(), [&](fsv_engine_config& config) { config.clock = &clock; });
@@ -170,7 +170,7 @@ TEST(Hooks, ExecutorOfAnyMannerGivesTheSameBits) {
     for (const uint32_t mode : {FSV_MODE_PUMPED, FSV_MODE_THREADED}) {
       HostExecutor executor{manner};
       fsv_executor hook;
-      fsv_executor_init(&hook);
+      fsv_executor_init(&hook, sizeof(hook));
       hook.context = &executor;
       hook.width = 4;
       hook.run = HostExecutor::run;
@@ -221,13 +221,13 @@ TEST(Hooks, BadHooksAreRefused) {
   fsv_engine* engine = nullptr;
   fsv_error error{};
   fsv_allocator allocator;
-  fsv_allocator_init(&allocator);
+  fsv_allocator_init(&allocator, sizeof(allocator));
   fsv_clock clock;
-  fsv_clock_init(&clock);
+  fsv_clock_init(&clock, sizeof(clock));
   fsv_executor executor;
-  fsv_executor_init(&executor);
+  fsv_executor_init(&executor, sizeof(executor));
   fsv_io io;
-  fsv_io_init(&io);
+  fsv_io_init(&io, sizeof(io));
   const uint32_t no_cpu[] = {100000};
   const std::vector<EditEngine> edits = {
       [&](fsv_engine_config& config) { config.allocator = &allocator; },

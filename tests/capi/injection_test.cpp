@@ -14,7 +14,7 @@ class InjectionModel : public testing::TestWithParam<const char*> {
   void SetUp() override {
     const std::string path = std::string(FASTSERVE_MODEL_DIR "/") + GetParam();
     fsv_model_info info;
-    fsv_model_info_init(&info);
+    fsv_model_info_init(&info, sizeof(info));
     if (fsv_model_inspect(path.c_str(), path.size(), &info, nullptr) == FSV_ERROR_NOT_FOUND) {
       GTEST_SKIP() << path << " is missing; ./dev models fetches it";
     }
@@ -79,7 +79,7 @@ TEST_P(InjectionModel, TextHoldsNoControlToken) {
 
 TEST_P(InjectionModel, MessagesChangeNoControlToken) {
   fsv_model_info info;
-  fsv_model_info_init(&info);
+  fsv_model_info_init(&info, sizeof(info));
   ASSERT_EQ(fsv_model_get_info(model_, &info, nullptr), FSV_OK);
   if (info.has_chat_template == 0) GTEST_SKIP() << "the model has no chat template";
   const std::vector<int32_t> own = controls_in(chat_ids({"a", "b", "c", "d"}));

@@ -137,7 +137,7 @@ TEST(Lifecycle, AModelOutlivesItsEngine) {
   EXPECT_EQ(fsv_tokenize(host.model(), "and the", SIZE_MAX, 0, ids, 16, &count, nullptr), FSV_OK);
   EXPECT_GT(count, 0u);
   fsv_model_info info;
-  fsv_model_info_init(&info);
+  fsv_model_info_init(&info, sizeof(info));
   EXPECT_EQ(fsv_model_get_info(host.model(), &info, nullptr), FSV_OK);
   EXPECT_EQ(info.layer_count, 2u);
   EXPECT_EQ(info.vocabulary_size, static_cast<uint32_t>(kTinyVocabulary));
@@ -178,7 +178,7 @@ TEST(Lifecycle, LoadsInStepsOfNothing) {
   fsv_ticket ticket = 0;
   ASSERT_EQ(host.begin_load(model_file().path(), &ticket, nullptr), FSV_OK);
   fsv_ticket_info info;
-  fsv_ticket_info_init(&info);
+  fsv_ticket_info_init(&info, sizeof(info));
   int steps = 0;
   do {
     host.step(0);
@@ -196,7 +196,7 @@ TEST(Lifecycle, LoadsInStepsOfNothing) {
 TEST(Lifecycle, LoadEventsComeOnceAndFailuresKeepTheirMessage) {
   Host host;
   fsv_load_config config;
-  fsv_load_config_init(&config);
+  fsv_load_config_init(&config, sizeof(config));
   config.path = "/no/such/file";
   config.path_size = SIZE_MAX;
   config.user_data = 42;
@@ -213,7 +213,7 @@ TEST(Lifecycle, LoadEventsComeOnceAndFailuresKeepTheirMessage) {
   EXPECT_EQ(event.user_data, 42u);
   EXPECT_EQ(event.status, FSV_ERROR_NOT_FOUND);
   fsv_ticket_info info;
-  fsv_ticket_info_init(&info);
+  fsv_ticket_info_init(&info, sizeof(info));
   fsv_error error{};
   EXPECT_EQ(fsv_ticket_get_info(host.engine(), ticket, &info, &error), FSV_OK);
   EXPECT_EQ(info.state, static_cast<uint32_t>(FSV_TICKET_FAILED));

@@ -90,7 +90,7 @@ EditLoad with_dtype(uint32_t dtype) {
 
 fsv_model_info info_of(fsv_model* model) {
   fsv_model_info info;
-  fsv_model_info_init(&info);
+  fsv_model_info_init(&info, sizeof(info));
   EXPECT_EQ(fsv_model_get_info(model, &info, nullptr), FSV_OK);
   return info;
 }
@@ -117,7 +117,7 @@ TEST_P(LoadDtype, EqualsAFileOfThoseBlocks) {
   for (uint32_t more = 1; more != 0;) ASSERT_EQ(fsv_engine_step(host.engine(), 50000, &more, nullptr), FSV_OK);
   fsv_ticket_info infos[2];
   for (int i = 0; i < 2; ++i) {
-    fsv_ticket_info_init(&infos[i]);
+    fsv_ticket_info_init(&infos[i], sizeof(infos[i]));
     ASSERT_EQ(fsv_ticket_get_info(host.engine(), tickets[i], &infos[i], nullptr), FSV_OK);
     EXPECT_EQ(infos[i].state, FSV_TICKET_READY);
     EXPECT_EQ(infos[i].bytes_done, infos[i].bytes_total);
@@ -241,7 +241,7 @@ TEST(TextOnlyModel, GemmaAddsBosAndSmolLm2DoesNot) {
   Host host;
   for (const auto& [path, bos, adds_bos] : {std::tuple(gemma, 2, 1U), std::tuple(smollm, 1, 0U)}) {
     fsv_model_info info;
-    fsv_model_info_init(&info);
+    fsv_model_info_init(&info, sizeof(info));
     ASSERT_EQ(fsv_model_inspect(path.c_str(), path.size(), &info, nullptr), FSV_OK);
     EXPECT_EQ(info.bos_token_id, bos);
     EXPECT_EQ(info.adds_bos, adds_bos);

@@ -69,7 +69,7 @@ void add_folder(Source& source) {
 
 fsv_ticket begin(Host& host, const Source& source, const fsv_io& io) {
   fsv_load_config config;
-  fsv_load_config_init(&config);
+  fsv_load_config_init(&config, sizeof(config));
   config.path = source.path.c_str();
   config.path_size = SIZE_MAX;
   config.io = &io;
@@ -96,7 +96,7 @@ size_t pump_pieces(Source& source) {
   EXPECT_EQ(fsv_ticket_take_model(host.engine(), ticket, &model, &error), FSV_OK) << error.message;
   if (model == nullptr) return steps;
   fsv_model_info info;
-  fsv_model_info_init(&info);
+  fsv_model_info_init(&info, sizeof(info));
   EXPECT_EQ(fsv_model_get_info(model, &info, nullptr), FSV_OK);
   EXPECT_EQ(info.vocabulary_size, kTokens);
   EXPECT_EQ(fsv_model_release(model, nullptr), FSV_OK);
@@ -164,7 +164,7 @@ TEST(LoadPieces, Weights) {
   const fsv_io io = source.files.io();
   Host host;
   fsv_load_config config;
-  fsv_load_config_init(&config);
+  fsv_load_config_init(&config, sizeof(config));
   config.path = "tiny";
   config.path_size = SIZE_MAX;
   config.io = &io;
@@ -175,7 +175,7 @@ TEST(LoadPieces, Weights) {
     ASSERT_LE(source.files.read_bytes - before, kPieceBytesMax) << "in step " << steps;
   }
   fsv_ticket_info info;
-  fsv_ticket_info_init(&info);
+  fsv_ticket_info_init(&info, sizeof(info));
   EXPECT_EQ(fsv_ticket_get_info(host.engine(), ticket, &info, nullptr), FSV_OK);
   EXPECT_EQ(info.bytes_done, info.bytes_total);
   EXPECT_GE(steps, info.bytes_total / (uint64_t{1} << 17));

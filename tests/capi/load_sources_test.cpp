@@ -18,7 +18,7 @@ const std::vector<uint8_t>& tiny_bytes() {
 
 fsv_load_config load_config() {
   fsv_load_config config;
-  fsv_load_config_init(&config);
+  fsv_load_config_init(&config, sizeof(config));
   return config;
 }
 

@@ -191,7 +191,7 @@ TEST(Session, AConversationIsReusedAsFarAsItIsTheSame) {
       list.push_back({role.data(), role.size(), content.data(), content.size()});
     }
     fsv_chat chat;
-    fsv_chat_init(&chat);
+    fsv_chat_init(&chat, sizeof(chat));
     chat.messages = list.data();
     chat.message_count = list.size();
     GenerateSettings config;

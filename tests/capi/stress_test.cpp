@@ -37,7 +37,7 @@ class Stress : public testing::TestWithParam<uint32_t> {
  protected:
   void SetUp() override {
     fsv_engine_config config;
-    fsv_engine_config_init(&config);
+    fsv_engine_config_init(&config, sizeof(config));
     config.mode = GetParam();
     config.thread_count = 2;
     config.context_tokens = 256;
@@ -75,7 +75,7 @@ class Stress : public testing::TestWithParam<uint32_t> {
       return;
     }
     fsv_load_config config;
-    fsv_load_config_init(&config);
+    fsv_load_config_init(&config, sizeof(config));
     config.path = files_[thread.below(2)].path().c_str();
     config.path_size = SIZE_MAX;
     fsv_ticket ticket = 0;
@@ -120,7 +120,7 @@ class Stress : public testing::TestWithParam<uint32_t> {
     const fsv_chat_message messages[] = {{"system", SIZE_MAX, "Be brief.", SIZE_MAX},
                                          {"user", SIZE_MAX, "And?", SIZE_MAX}};
     fsv_chat conversation;
-    fsv_chat_init(&conversation);
+    fsv_chat_init(&conversation, sizeof(conversation));
     conversation.messages = messages;
     conversation.message_count = 2;
     const GenerateSettings config = settings(thread);
@@ -131,7 +131,7 @@ class Stress : public testing::TestWithParam<uint32_t> {
   void score(Thread& thread) {
     const std::vector<int32_t> prompt = random_prompt(thread.random(), 2 + thread.below(60));
     fsv_score_config config;
-    fsv_score_config_init(&config);
+    fsv_score_config_init(&config, sizeof(config));
     config.token_ids = prompt.data();
     config.token_count = prompt.size();
     fsv_request request = 0;
@@ -164,7 +164,7 @@ class Stress : public testing::TestWithParam<uint32_t> {
       }
       case 6: {
         fsv_session_info info;
-        fsv_session_info_init(&info);
+        fsv_session_info_init(&info, sizeof(info));
         return check(fsv_session_get_info(session, &info, nullptr), "session info");
       }
       default:
@@ -188,16 +188,16 @@ class Stress : public testing::TestWithParam<uint32_t> {
   }
   void ask(Thread& thread) {
     fsv_metrics metrics;
-    fsv_metrics_init(&metrics);
+    fsv_metrics_init(&metrics, sizeof(metrics));
     check(fsv_metrics_snapshot(engine_, &metrics, nullptr), "metrics");
     fsv_memory_stats stats;
-    fsv_memory_stats_init(&stats);
+    fsv_memory_stats_init(&stats, sizeof(stats));
     check(fsv_memory_get_stats(engine_, &stats, nullptr), "stats");
     fsv_request_info info;
-    fsv_request_info_init(&info);
+    fsv_request_info_init(&info, sizeof(info));
     check(fsv_request_get_info(engine_, requests_.look(thread.random()), &info, nullptr), "request info");
     fsv_ticket_info ticket;
-    fsv_ticket_info_init(&ticket);
+    fsv_ticket_info_init(&ticket, sizeof(ticket));
     check(fsv_ticket_get_info(engine_, tickets_.look(thread.random()), &ticket, nullptr), "ticket info");
     int32_t ids[64];
     size_t count = 0;
@@ -220,7 +220,7 @@ class Stress : public testing::TestWithParam<uint32_t> {
     if (thread.below(8) != 0) return;
     fsv_engine* other = nullptr;
     fsv_engine_config config;
-    fsv_engine_config_init(&config);
+    fsv_engine_config_init(&config, sizeof(config));
     config.thread_count = 1;
     check(fsv_engine_create(&config, &other, nullptr), "create");
     if (other != nullptr) check(fsv_engine_release(other, nullptr), "release");
@@ -288,14 +288,14 @@ TEST_P(Stress, EverythingAtOnce) {
   EXPECT_EQ(finished_, submitted_);
   EXPECT_GT(submitted_, 20u);
   fsv_metrics metrics;
-  fsv_metrics_init(&metrics);
+  fsv_metrics_init(&metrics, sizeof(metrics));
   ASSERT_EQ(fsv_metrics_snapshot(engine_, &metrics, nullptr), FSV_OK);
   EXPECT_EQ(metrics.submitted_requests, submitted_);
   EXPECT_EQ(metrics.finished_requests + metrics.cancelled_requests + metrics.failed_requests, submitted_);
   EXPECT_EQ(metrics.failed_requests, 0u);
   EXPECT_GT(metrics.finished_requests, 0u);
   fsv_memory_stats stats;
-  fsv_memory_stats_init(&stats);
+  fsv_memory_stats_init(&stats, sizeof(stats));
   ASSERT_EQ(fsv_memory_get_stats(engine_, &stats, nullptr), FSV_OK);
   EXPECT_EQ(stats.kv_block_bytes_used, 0u);
   EXPECT_EQ(stats.session_count, 0u);

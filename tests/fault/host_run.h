@@ -58,7 +58,7 @@ inline void poll_into(fsv_engine* engine, RunResult& result) {
 
 inline fsv_model* load_model(fsv_engine* engine, const std::string& path, bool is_pumped, RunResult& result) {
   fsv_load_config config;
-  fsv_load_config_init(&config);
+  fsv_load_config_init(&config, sizeof(config));
   config.path = path.c_str();
   config.path_size = path.size();
   fsv_ticket ticket = 0;
@@ -92,10 +92,10 @@ inline void generate(fsv_engine* engine, fsv_model* model, bool is_pumped, RunRe
   const char text[] = "and the end of the line";
   const fsv_string stop = {"nowhere", SIZE_MAX};
   fsv_sampling sampling;
-  fsv_sampling_init(&sampling);
+  fsv_sampling_init(&sampling, sizeof(sampling));
   sampling.temperature = 0;
   fsv_generate_config config;
-  fsv_generate_config_init(&config);
+  fsv_generate_config_init(&config, sizeof(config));
   config.text = text;
   config.text_size = SIZE_MAX;
   config.max_tokens = 12;
@@ -113,14 +113,14 @@ inline void generate(fsv_engine* engine, fsv_model* model, bool is_pumped, RunRe
 inline void chat(fsv_engine* engine, fsv_model* model, bool is_pumped, RunResult& result) {
   const fsv_chat_message messages[] = {{"system", 6, "the end", 7}, {"user", 4, " and the line ", 14}};
   fsv_chat conversation;
-  fsv_chat_init(&conversation);
+  fsv_chat_init(&conversation, sizeof(conversation));
   conversation.messages = messages;
   conversation.message_count = 2;
   fsv_sampling sampling;
-  fsv_sampling_init(&sampling);
+  fsv_sampling_init(&sampling, sizeof(sampling));
   sampling.temperature = 0;
   fsv_generate_config config;
-  fsv_generate_config_init(&config);
+  fsv_generate_config_init(&config, sizeof(config));
   config.max_tokens = 8;
   config.ignore_eos = 1;
   config.sampling = &sampling;
@@ -141,10 +141,10 @@ inline void converse(fsv_engine* engine, fsv_model* model, bool is_pumped, RunRe
   note(result, fsv_session_create(engine, model, &session, nullptr));
   if (session == nullptr) return;
   fsv_sampling sampling;
-  fsv_sampling_init(&sampling);
+  fsv_sampling_init(&sampling, sizeof(sampling));
   sampling.temperature = 0;
   fsv_generate_config config;
-  fsv_generate_config_init(&config);
+  fsv_generate_config_init(&config, sizeof(config));
   config.token_ids = ids;
   config.token_count = 5;
   config.max_tokens = 20;
@@ -177,7 +177,7 @@ inline void converse(fsv_engine* engine, fsv_model* model, bool is_pumped, RunRe
 inline void cancel_and_leave(fsv_engine* engine, fsv_model* model, bool is_pumped, RunResult& result) {
   const int32_t ids[] = {10, 20, 30, 40, 50};
   fsv_generate_config config;
-  fsv_generate_config_init(&config);
+  fsv_generate_config_init(&config, sizeof(config));
   config.token_ids = ids;
   config.token_count = 5;
   config.max_tokens = 100;
@@ -186,7 +186,7 @@ inline void cancel_and_leave(fsv_engine* engine, fsv_model* model, bool is_pumpe
   fsv_request cancelled = 0, left = 0;
   note(result, fsv_submit_generate(engine, model, &config, &cancelled, nullptr));
   fsv_beam_search beam_search;
-  fsv_beam_search_init(&beam_search);
+  fsv_beam_search_init(&beam_search, sizeof(beam_search));
   beam_search.beam_count = 2;
   config.beam_search = &beam_search;
   note(result, fsv_submit_generate(engine, model, &config, &left, nullptr));
@@ -199,7 +199,7 @@ inline void cancel_and_leave(fsv_engine* engine, fsv_model* model, bool is_pumpe
 inline RunResult run_a_life(const std::string& path, bool is_pumped) {
   RunResult result;
   fsv_engine_config config;
-  fsv_engine_config_init(&config);
+  fsv_engine_config_init(&config, sizeof(config));
   config.mode = is_pumped ? FSV_MODE_PUMPED : FSV_MODE_THREADED;
   config.thread_count = is_pumped ? 1 : 2;
   config.context_tokens = 128;

@@ -53,7 +53,7 @@ TEST(SteadyDecode, NorDoABeamSearchAndItsForks) {
   const TemporaryFile file(TinyShape{});
   Host host(file.path(), [](fsv_engine_config& config) { config.context_tokens = 2048; });
   fsv_beam_search beam_search;
-  fsv_beam_search_init(&beam_search);
+  fsv_beam_search_init(&beam_search, sizeof(beam_search));
   for (uint32_t i = 0; i < 2; ++i) {
     host.generate(random_prompt(i, 20), 1500, [&](GenerateSettings& config) {
       config.beam_search = &beam_search;

@@ -143,7 +143,7 @@ TEST(SystemFailureSlow, EveryWakeOfAThreadedLife) { expect_heard_in_spite_of_wak
 size_t tokens_heard_through_the_handle(fsv_engine* engine, fsv_model* model) {
   const int32_t ids[] = {10, 20, 30};
   fsv_generate_config config;
-  fsv_generate_config_init(&config);
+  fsv_generate_config_init(&config, sizeof(config));
   config.token_ids = ids;
   config.token_count = 3;
   config.max_tokens = 16;
@@ -166,7 +166,7 @@ size_t tokens_heard_through_the_handle(fsv_engine* engine, fsv_model* model) {
 TEST(SystemFailure, AHostThatSleepsOnTheHandleHearsOfEveryPush) {
   const TemporaryFile file(life_shape());
   fsv_engine_config config;
-  fsv_engine_config_init(&config);
+  fsv_engine_config_init(&config, sizeof(config));
   config.thread_count = 1;
   fsv_engine* engine = nullptr;
   ASSERT_EQ(fsv_engine_create(&config, &engine, nullptr), FSV_OK);

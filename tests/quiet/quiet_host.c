@@ -24,7 +24,7 @@ char* secure_getenv(const char* name) { return find(name); }
 
 static fsv_model* load(fsv_engine* engine, const char* path, int is_pumped) {
   fsv_load_config config;
-  fsv_load_config_init(&config);
+  fsv_load_config_init(&config, sizeof(config));
   config.path = path;
   config.path_size = SIZE_MAX;
   fsv_ticket ticket = 0;
@@ -39,7 +39,7 @@ static fsv_model* load(fsv_engine* engine, const char* path, int is_pumped) {
 
 static int generate(fsv_engine* engine, fsv_model* model, int is_pumped) {
   fsv_generate_config config;
-  fsv_generate_config_init(&config);
+  fsv_generate_config_init(&config, sizeof(config));
   config.text = "It was a dark and stormy night";
   config.text_size = SIZE_MAX;
   config.max_tokens = 8;
@@ -62,7 +62,7 @@ static int generate(fsv_engine* engine, fsv_model* model, int is_pumped) {
 static int live(const char* path, int is_pumped) {
   fsv_engine_config config;
   fsv_engine* engine = NULL;
-  fsv_engine_config_init(&config);
+  fsv_engine_config_init(&config, sizeof(config));
   config.mode = is_pumped ? FSV_MODE_PUMPED : FSV_MODE_THREADED;
   config.context_tokens = 256;
   config.max_sequences = 2;

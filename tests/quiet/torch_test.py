@@ -24,7 +24,7 @@ def main():
     engine = ctypes.c_void_p()
     size, info = ctypes.c_size_t(), ctypes.create_string_buffer(1 << 22)
     for _ in range(3):
-        fsv.fsv_engine_config_init(config)
+        fsv.fsv_engine_config_init(config, len(config))
         assert fsv.fsv_engine_create(config, ctypes.byref(engine), None) == 0
         text = str(model).encode()
         assert fsv.fsv_model_inspect_json(text, ctypes.c_size_t(len(text)), info, ctypes.c_size_t(len(info)),

@@ -61,8 +61,8 @@ inline std::vector<int32_t> random_prompt(uint32_t seed, size_t size, int32_t fi
 struct GenerateSettings : fsv_generate_config {
   fsv_sampling draw;
   GenerateSettings() {
-    fsv_generate_config_init(this);
-    fsv_sampling_init(&draw);
+    fsv_generate_config_init(this, sizeof(fsv_generate_config));
+    fsv_sampling_init(&draw, sizeof(draw));
     sampling = &draw;
   }
   GenerateSettings(const GenerateSettings& other) : fsv_generate_config(other), draw(other.draw) {
@@ -77,7 +77,7 @@ using EditGenerate = std::function<void(GenerateSettings&)>;
 
 inline fsv_engine_config engine_config(const EditEngine& edit = nullptr) {
   fsv_engine_config config;
-  fsv_engine_config_init(&config);
+  fsv_engine_config_init(&config, sizeof(config));
   config.mode = FSV_MODE_PUMPED;
   config.thread_count = 1;
   config.context_tokens = 512;
@@ -113,7 +113,7 @@ class Host {
 
   fsv_status begin_load(const std::string& path, fsv_ticket* ticket, fsv_error* error, const EditLoad& edit = nullptr) {
     fsv_load_config config;
-    fsv_load_config_init(&config);
+    fsv_load_config_init(&config, sizeof(config));
     config.path = path.c_str();
     config.path_size = path.size();
     if (edit) edit(config);
@@ -162,7 +162,7 @@ class Host {
   }
   fsv_request score(const std::vector<int32_t>& prompt, bool full_logits) {
     fsv_score_config config;
-    fsv_score_config_init(&config);
+    fsv_score_config_init(&config, sizeof(config));
     config.token_ids = prompt.data();
     config.token_count = prompt.size();
     if (full_logits) config.flags |= FSV_SCORE_FULL_LOGITS;
@@ -232,19 +232,19 @@ class Host {
 
   fsv_memory_stats memory() {
     fsv_memory_stats stats;
-    fsv_memory_stats_init(&stats);
+    fsv_memory_stats_init(&stats, sizeof(stats));
     EXPECT_EQ(fsv_memory_get_stats(engine_, &stats, &error_), FSV_OK) << error_.message;
     return stats;
   }
   fsv_metrics metrics() {
     fsv_metrics metrics;
-    fsv_metrics_init(&metrics);
+    fsv_metrics_init(&metrics, sizeof(metrics));
     EXPECT_EQ(fsv_metrics_snapshot(engine_, &metrics, &error_), FSV_OK) << error_.message;
     return metrics;
   }
   fsv_request_info info(fsv_request request) {
     fsv_request_info info;
-    fsv_request_info_init(&info);
+    fsv_request_info_init(&info, sizeof(info));
     EXPECT_EQ(fsv_request_get_info(engine_, request, &info, &error_), FSV_OK) << error_.message;
     return info;
   }
@@ -289,7 +289,7 @@ class Host {
     if (event.logit_row_count == 0) return;
     reply.logit_rows += event.logit_row_count;
     fsv_model_info info;
-    fsv_model_info_init(&info);
+    fsv_model_info_init(&info, sizeof(info));
     EXPECT_EQ(fsv_model_get_info(model_, &info, &error_), FSV_OK) << error_.message;
     const size_t values = event.logit_row_count * info.vocabulary_size;
     reply.logits.insert(reply.logits.end(), event.logits, event.logits + values);

@@ -27,7 +27,7 @@ class HostFiles {
 
   fsv_io io() {
     fsv_io io;
-    fsv_io_init(&io);
+    fsv_io_init(&io, sizeof(io));
     io.context = this;
     io.open = [](void* self, const char* name, size_t size, void** file, uint64_t* size_bytes) {
       return static_cast<HostFiles*>(self)->open(std::string(name, size), file, size_bytes);

@@ -44,7 +44,7 @@ class TestSession {
   fsv_status truncate(size_t token_count) { return fsv_session_truncate(handle_, token_count, &error_); }
   fsv_session_info info() {
     fsv_session_info info;
-    fsv_session_info_init(&info);
+    fsv_session_info_init(&info, sizeof(info));
     EXPECT_EQ(fsv_session_get_info(handle_, &info, &error_), FSV_OK) << error_.message;
     return info;
   }

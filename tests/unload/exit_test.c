@@ -25,7 +25,7 @@ static void* keep_calling(void* unused) {
 static int host(void) {
   fsv_engine* engine = NULL;
   fsv_engine_config config;
-  fsv_engine_config_init(&config);
+  fsv_engine_config_init(&config, sizeof(config));
   config.thread_count = 2;
   if (fsv_engine_create(&config, &engine, NULL) != FSV_OK) return 1;
   for (int i = 0; i < THREADS; ++i) {

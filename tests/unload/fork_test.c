@@ -20,7 +20,7 @@ static void* keep_calling(void* engine) {
     fsv_error error;
     size_t size = 0;
     fsv_metrics metrics;
-    fsv_metrics_init(&metrics);
+    fsv_metrics_init(&metrics, sizeof(metrics));
     fsv_model_inspect_json("no/such/file.gguf", SIZE_MAX, NULL, 0, &size, &error);
     if (fsv_metrics_snapshot(engine, &metrics, &error) != FSV_OK) return engine;
   }
@@ -31,7 +31,7 @@ int main(void) {
   setvbuf(stdout, NULL, _IONBF, 0); /* children must not print what the parent has buffered */
   fsv_engine* engine = NULL;
   fsv_engine_config config;
-  fsv_engine_config_init(&config);
+  fsv_engine_config_init(&config, sizeof(config));
   config.thread_count = 2;
   if (fsv_engine_create(&config, &engine, NULL) != FSV_OK) return 2;
   pthread_t threads[THREADS];

@@ -17,7 +17,7 @@ enum { WARM_UP_ROUNDS = 5, ROUNDS = 50 };
 
 typedef fsv_status (*inspect_function)(const char*, size_t, char*, size_t, size_t*, fsv_error*);
 typedef fsv_status (*engine_create_function)(const fsv_engine_config*, fsv_engine**, fsv_error*);
-typedef void (*engine_config_init_function)(fsv_engine_config*);
+typedef void (*engine_config_init_function)(fsv_engine_config*, uint32_t);
 typedef fsv_status (*engine_release_function)(fsv_engine*, fsv_error*);
 typedef uint32_t (*version_function)(void);
 
@@ -77,7 +77,7 @@ static void use(void* library) {
   if (init != NULL && create != NULL && release != NULL) {
     fsv_engine_config config;
     fsv_engine* engine = NULL;
-    init(&config);
+    init(&config, sizeof(config));
     config.thread_count = 2;
     CHECK(create(&config, &engine, NULL) == FSV_OK);
     if (engine != NULL) CHECK(release(engine, NULL) == FSV_OK);

@@ -126,7 +126,7 @@ int bench(const BenchOptions& options) {
   std::optional<Roofline> roofline;
   if (options.roofline) {
     fsv_machine_ceilings ceilings;
-    fsv_machine_ceilings_init(&ceilings);
+    fsv_machine_ceilings_init(&ceilings, sizeof(ceilings));
     fsv_error error;
     check(fsv_machine_measure(engine.threads, kMeasureMs, &ceilings, &error), error);
     const auto one = std::find_if(results.begin(), results.end(), [](const Result& r) { return r.streams == 1; });

@@ -46,13 +46,13 @@ class PausedEngine {  // resumes when it goes out of scope, whatever happened
 
 fsv_request submit(EngineSession& session, const std::vector<int32_t>& prompt, uint32_t max_tokens, uint64_t tag) {
   fsv_generate_config config;
-  fsv_generate_config_init(&config);
+  fsv_generate_config_init(&config, sizeof(config));
   config.token_ids = prompt.data();
   config.token_count = prompt.size();
   config.max_tokens = max_tokens;
   config.ignore_eos = 1;
   fsv_sampling sampling;
-  fsv_sampling_init(&sampling);
+  fsv_sampling_init(&sampling, sizeof(sampling));
   sampling.temperature = 0;
   config.sampling = &sampling;
   config.user_data = tag;

@@ -156,7 +156,7 @@ size_t Chat::make_room() {
 fsv_request Chat::submit() {
   const std::string messages = conversation_.sent_json();
   fsv_chat chat;
-  fsv_chat_init(&chat);
+  fsv_chat_init(&chat, sizeof(chat));
   chat.messages_json = {messages.data(), messages.size()};
   GenerationConfig config(options_.generation, session_);
   config->session = kept_;

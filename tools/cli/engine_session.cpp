@@ -17,7 +17,7 @@ constexpr size_t kEventsPerPoll = 64;
 
 fsv_engine_config engine_config(const EngineOptions& options) {
   fsv_engine_config config;
-  fsv_engine_config_init(&config);
+  fsv_engine_config_init(&config, sizeof(config));
   config.thread_count = options.threads;
   config.kernels = options.kernels == "reference" ? FSV_KERNELS_REFERENCE : FSV_KERNELS_FAST;
   config.kv_dtype = options.kv == "f32"    ? FSV_KV_F32
@@ -60,7 +60,7 @@ EngineSession::EngineSession(const EngineOptions& options) : events_(kEventsPerP
   try {
     load(options);
     load_ms_ = std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - start).count();
-    fsv_model_info_init(&info_);
+    fsv_model_info_init(&info_, sizeof(info_));
     check(fsv_model_get_info(model_, &info_, &error), error);
   } catch (...) {
     release();  // a constructor that throws runs no destructor
@@ -79,7 +79,7 @@ void EngineSession::release() {
 
 void EngineSession::load(const EngineOptions& options) {
   fsv_load_config config;
-  fsv_load_config_init(&config);
+  fsv_load_config_init(&config, sizeof(config));
   config.path = options.model.data();
   config.path_size = options.model.size();
   config.load_dtype = load_dtype_number(options.load_dtype);
@@ -105,7 +105,7 @@ void EngineSession::load(const EngineOptions& options) {
 
 fsv_sampling EngineSession::model_sampling() const {
   fsv_sampling sampling;
-  fsv_sampling_init(&sampling);
+  fsv_sampling_init(&sampling, sizeof(sampling));
   fsv_error error;
   check(fsv_model_default_sampling(model_, &sampling, &error), error);
   return sampling;

@@ -22,7 +22,7 @@ void add_generation_options(CLI::App& command, GenerationOptions& options) {
 
 GenerationConfig::GenerationConfig(const GenerationOptions& options, const EngineSession& session) {
   for (const std::string& stop : options.stop) stops_.push_back({stop.data(), stop.size()});
-  fsv_sampling_init(&sampling_);
+  fsv_sampling_init(&sampling_, sizeof(sampling_));
   sampling_.temperature = 0;
   if (options.model_sampling) sampling_ = session.model_sampling();
   const auto change = [](auto& setting, const auto& given) {
@@ -34,7 +34,7 @@ GenerationConfig::GenerationConfig(const GenerationOptions& options, const Engin
   change(sampling_.min_p, options.min_p);
   change(sampling_.repetition_penalty, options.repetition_penalty);
   sampling_.seed = options.seed;
-  fsv_generate_config_init(&config_);
+  fsv_generate_config_init(&config_, sizeof(config_));
   config_.max_tokens = options.max_tokens;
   config_.ignore_eos = options.ignore_eos ? 1 : 0;
   config_.stop_strings = stops_.data();

@@ -102,10 +102,10 @@ void write_ceilings(JsonWriter& out, const fsv_machine_ceilings& ceilings) {
 int inspect_machine(const InspectOptions& options) {
   fsv_error error;
   fsv_machine_info info;
-  fsv_machine_info_init(&info);
+  fsv_machine_info_init(&info, sizeof(info));
   check(fsv_machine_probe(&info, &error), error);
   fsv_machine_ceilings ceilings;
-  fsv_machine_ceilings_init(&ceilings);
+  fsv_machine_ceilings_init(&ceilings, sizeof(ceilings));
   if (options.measure_ms > 0) check(fsv_machine_measure(0, options.measure_ms, &ceilings, &error), error);
   if (options.json) {
     JsonWriter out;
@@ -142,7 +142,7 @@ int inspect(const InspectOptions& options) {
     print(indented(inspect_json(options.model)));
   } else {
     fsv_model_info info;
-    fsv_model_info_init(&info);
+    fsv_model_info_init(&info, sizeof(info));
     fsv_error error;
     check(fsv_model_inspect(options.model.data(), options.model.size(), &info, &error), error);
     print(model_summary(info));

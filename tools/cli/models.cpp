@@ -30,7 +30,7 @@ struct Entry {
 
 uint64_t available_bytes() {
   fsv_device_info device;
-  fsv_device_info_init(&device);
+  fsv_device_info_init(&device, sizeof(device));
   fsv_error error;
   check(fsv_device_get_info(FSV_DEVICE_CPU, 0, &device, &error), error);
   return device.memory_available_bytes;
@@ -38,20 +38,20 @@ uint64_t available_bytes() {
 
 Entry examine(const std::string& path) {
   Entry entry{path};
-  fsv_model_info_init(&entry.info);
+  fsv_model_info_init(&entry.info, sizeof(entry.info));
   fsv_error error;
   entry.status = fsv_model_inspect(path.data(), path.size(), &entry.info, &error);
   if (entry.status != FSV_OK) entry.message.assign(error.message, error.message_size);
   if (!entry.runs()) return entry;
   fsv_load_config load;
-  fsv_load_config_init(&load);
+  fsv_load_config_init(&load, sizeof(load));
   load.path = path.data();
   load.path_size = path.size();
   fsv_engine_config engine;
-  fsv_engine_config_init(&engine);
+  fsv_engine_config_init(&engine, sizeof(engine));
   engine.max_sequences = 1;
   fsv_memory_estimate estimate;
-  fsv_memory_estimate_init(&estimate);
+  fsv_memory_estimate_init(&estimate, sizeof(estimate));
   entry.status = fsv_model_estimate(&load, &engine, &estimate, &error);
   if (entry.status != FSV_OK) entry.message.assign(error.message, error.message_size);
   entry.needed_bytes = estimate.total_bytes;

@@ -92,7 +92,7 @@ class Scorer {
 
   void submit(size_t index) {
     fsv_score_config config;
-    fsv_score_config_init(&config);
+    fsv_score_config_init(&config, sizeof(config));
     if (logits_) config.flags |= FSV_SCORE_FULL_LOGITS;
     config.token_ids = tokens_.data() + index * options_.context;
     config.token_count = options_.context;
