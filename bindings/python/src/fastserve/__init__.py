@@ -1,0 +1,24 @@
+"""fastserve: language models in your own process.
+
+    import fastserve
+    model = fastserve.load_model("model.gguf")
+    for piece in model.chat([{"role": "user", "content": "Hello"}]):
+        print(piece, end="", flush=True)
+"""
+
+from . import _errors, _types
+from ._engine import Engine, create_engine, load_model
+from ._errors import *  # noqa: F403
+from ._generation import Ended, Generation, Piece
+from ._library import version
+from ._model import Model
+from ._request import GenerateOptions
+from ._session import Session
+from ._types import *  # noqa: F403
+from ._types import VERSION as __version__
+
+__all__ = [
+    "Ended", "Engine", "GenerateOptions", "Generation", "Model", "Piece", "Session", "__version__",
+    "create_engine", "load_model", "version",
+]
+__all__ += _types.__all__ + _errors.__all__

@@ -1,0 +1,46 @@
+#!/usr/bin/env python3
+"""./dev generate: writes the raw layer of every binding from include/fastserve.h.
+
+generate.py           write what differs
+generate.py --check   write nothing; ends with 1 and the names of the files that differ
+"""
+
+import sys
+from pathlib import Path
+
+sys.dont_write_bytecode = True
+import emit_layout  # noqa: E402
+import emit_python  # noqa: E402
+import header  # noqa: E402
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def outputs(api):
+    """{path: text} of every generated file."""
+    files = {"bindings/conformance/layout.c": emit_layout.emit(api)}
+    for emitter in (emit_python,):
+        files.update(emitter.emit(api))
+    return files
+
+
+def main():
+    is_check = sys.argv[1:] == ["--check"]
+    try:
+        api = header.parse((ROOT / "include/fastserve.h").read_text(encoding="utf-8"))
+    except header.HeaderError as error:
+        sys.exit(f"include/fastserve.h: {error}")
+    stale = 0
+    for name, text in outputs(api).items():
+        path = ROOT / name
+        if path.is_file() and path.read_text(encoding="utf-8") == text:
+            continue
+        stale += 1
+        print(f"{name}: {'differs from what ./dev generate writes' if is_check else 'written'}", file=sys.stderr)
+        if not is_check:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text, encoding="utf-8")
+    sys.exit(1 if is_check and stale else 0)
+
+
+main()
