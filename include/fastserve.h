@@ -67,7 +67,7 @@ enum {
   FSV_ERROR_OUT_OF_MEMORY = 2,     /* the machine or the host's allocator refused */
   FSV_ERROR_BUDGET_TOO_SMALL = 3,  /* the engine's memory budget cannot hold this; message has the bytes needed */
   FSV_ERROR_NOT_FOUND = 4,         /* no such file, tensor, key or device */
-  FSV_ERROR_IO = 5,                /* opening or reading failed; message has the system's reason */
+  FSV_ERROR_IO = 5,                /* opening, reading or writing failed; message has the system's reason */
   FSV_ERROR_CORRUPT = 6,           /* a file contradicts its own format */
   FSV_ERROR_UNSUPPORTED = 7,       /* well-formed, but of a kind that this build cannot run; named in message */
   FSV_ERROR_STALE = 8,             /* the handle, request or ticket was released or has ended */
@@ -283,6 +283,13 @@ typedef struct fsv_engine_config {
   const fsv_allocator* allocator;
   const fsv_clock* clock;
   const fsv_executor* executor; /* thread_count is then its width */
+  /* The one folder that the library may write into; NULL or empty (default): none, and it writes nothing anywhere.
+   * Calls that write name plain files: without folders, devices and what only some systems accept, at most 200 bytes. A
+   * file appears under its name when it is complete, in place of an older one; until then it is called
+   * "<name>.<number>.part" and goes away if anything fails. A relative folder is one of the working directory at that
+   * time. */
+  const char* write_folder;
+  size_t write_folder_size;
 } fsv_engine_config;
 
 FSV_API void fsv_engine_config_init(fsv_engine_config* config, uint32_t struct_size);
@@ -516,7 +523,7 @@ FSV_API fsv_status fsv_chat_tokenize(fsv_model* model, const fsv_chat_message* m
  * The answers are those of a fresh request with the same whole text: to the token, and to the bit on one machine.
  *
  * One request at a time: from the submit until it has finished the session is busy, and a further submit, fork,
- * truncate or undo is FSV_ERROR_WRONG_STATE. Calls that only read see it as it was before the request.
+ * truncate, undo or save is FSV_ERROR_WRONG_STATE. Calls that only read see it as it was before the request.
  *
  * An idle session never keeps others waiting: where a request needs KV blocks, idle sessions lose theirs, the one that
  * was used longest ago first. Nothing is lost but time: its next request computes them again.
@@ -540,9 +547,42 @@ FSV_API fsv_status fsv_session_truncate(fsv_session* session, size_t token_count
  * after the other; without one: FSV_ERROR_WRONG_STATE. */
 FSV_API fsv_status fsv_session_undo(fsv_session* session, fsv_error* error);
 
+/* Sessions can be kept elsewhere: in a file, in a game's save, encrypted, on a server. What is saved is the text, the
+ * turns that can be taken back, and the keys and values that are in the pool, so that the next turn computes only what
+ * is new. The bytes are the same for the same session and begin with no secret: who can read them, can read the text.
+ *
+ * They belong to the model whose session it was: to the same weights, loaded with the same load_dtype, in any engine,
+ * process or version of the library. Keys and values serve engines with the same kv_dtype; in others, and where
+ * requests that run leave no room in the pool, they are left out and the next request computes them again. So answers
+ * may differ in the last bits of a logit from those of this machine where another processor had computed them;
+ * FSV_SESSION_TEXT_ONLY leaves them out from the beginning. */
+enum { FSV_SESSION_TEXT_ONLY = 1 };
+
+/* Receives the next piece of `total_bytes` bytes in all, on the calling thread; anything but FSV_OK ends the call with
+ * that status. It must not throw or unwind. */
+typedef fsv_status (*fsv_write_function)(void* context, const void* data, size_t size_bytes, uint64_t total_bytes);
+
+/* Writes a session to `write`, piece by piece; `flags`: FSV_SESSION_*. Blocks; meanwhile the session is busy, requests
+ * of others go on, and its part of the pool is not theirs. After a failure the session is as it was. */
+FSV_API fsv_status fsv_session_export(fsv_session* session, uint32_t flags, fsv_write_function write, void* context,
+                                      fsv_error* error);
+/* The same into the file `name` of the engine's write_folder, which is replaced when all is written and safe on the
+ * disk. Without a write_folder: WRONG_STATE; a name that it refuses: INVALID_ARGUMENT; a full disk: IO, and the older
+ * file is as it was. */
+FSV_API fsv_status fsv_session_save(fsv_session* session, const char* name, size_t name_size, uint32_t flags,
+                                    fsv_error* error);
+/* Makes a session of what fsv_session_export wrote, with a reference that the caller owns. Blocks; `data` is borrowed
+ * for the call. Damage of any kind is CORRUPT (a checksum covers every byte), another model's session
+ * INVALID_ARGUMENT, one longer than the engine's context CONTEXT_TOO_LONG, a format of the future UNSUPPORTED. */
+FSV_API fsv_status fsv_session_import(fsv_engine* engine, fsv_model* model, const void* data, size_t size_bytes,
+                                      fsv_session** session, fsv_error* error);
+/* The same from a file, of any folder: `path` is opened by the engine's `io`, where it has one. */
+FSV_API fsv_status fsv_session_load(fsv_engine* engine, fsv_model* model, const char* path, size_t path_size,
+                                    fsv_session** session, fsv_error* error);
+
 typedef struct fsv_session_info {
   uint32_t struct_size;
-  uint32_t busy;               /* 1: a request was submitted and has not finished */
+  uint32_t busy;               /* 1: a request was submitted and has not finished, or it is being saved */
   uint64_t token_count;        /* of the text */
   uint64_t cached_token_count; /* of them, in the KV pool now; 0 while busy */
   uint64_t kv_bytes;           /* of the pool, blocks shared with other sessions included; 0 while busy */

@@ -80,6 +80,14 @@ Status take_hooks(const fsv_engine_config& config, EngineOptions& options) {
   return {};
 }
 
+Result<std::string> write_folder(const fsv_engine_config& config) {
+  FSV_ASSIGN(const std::string_view given,
+             text_argument(config.write_folder, config.write_folder_size, "config.write_folder"));
+  if (given.empty()) return std::string();
+  FSV_ASSIGN(const std::string_view path, path_argument(given.data(), given.size(), "config.write_folder"));
+  return std::string(path);
+}
+
 }  // namespace
 
 Result<EngineOptions> engine_options(const fsv_engine_config* given) {
@@ -104,6 +112,7 @@ Result<EngineOptions> engine_options(const fsv_engine_config* given) {
   options.log = {config.log, config.log_user, static_cast<LogLevel>(std::clamp(config.log_level, 0, 4))};
   options.threads.priority = static_cast<os::ThreadPriority>(config.thread_priority);
   options.threads.cpus.assign(config.cpus, config.cpus + config.cpu_count);
+  FSV_ASSIGN(options.write_folder, write_folder(config));
   FSV_TRY(take_hooks(config, options));
   return options;
 }

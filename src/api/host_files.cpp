@@ -5,14 +5,6 @@
 namespace fastserve::api {
 namespace {
 
-// A status that a callback returned; numbers that no status has count as IO.
-Status host_failure(fsv_status status, std::string_view what, std::string_view name) {
-  const bool is_known = status > FSV_OK && status <= FSV_ERROR_TEMPLATE;
-  return Status(is_known ? static_cast<StatusCode>(status) : StatusCode::kIo,
-                format("\"", name, "\": the host's ", what, " returned ",
-                       is_known ? std::string(fsv_status_name(status)) : format(status)));
-}
-
 class HostFile final : public os::File {
  public:
   HostFile(const fsv_io& io, std::string name) : io_(io), name_(std::move(name)) {}
@@ -24,7 +16,7 @@ class HostFile final : public os::File {
 
   Status open() {
     const fsv_status status = io_.open(io_.context, name_.c_str(), name_.size(), &file_, &size_bytes_);
-    if (status != FSV_OK) return host_failure(status, "open", name_);
+    if (status != FSV_OK) return named_failure(status, "open");
     is_open_ = true;
     if (size_bytes_ > static_cast<uint64_t>(INT64_MAX)) {
       return Status(StatusCode::kIo, format("\"", name_, "\": the host's open gave the size ", size_bytes_));
@@ -41,10 +33,15 @@ class HostFile final : public os::File {
                                                  offset_bytes, " + ", size_bytes));
     }
     const fsv_status status = io_.read_at(io_.context, file_, offset_bytes, destination, size_bytes);
-    return status == FSV_OK ? Status() : host_failure(status, "read_at", name_);
+    return status == FSV_OK ? Status() : named_failure(status, "read_at");
   }
 
  private:
+  Status named_failure(fsv_status status, std::string_view what) const {
+    const Status failure = host_failure(status, what);
+    return Status(failure.code(), format("\"", name_, "\": ", failure.message()));
+  }
+
   const fsv_io io_;
   const std::string name_;
   void* file_ = nullptr;
@@ -80,6 +77,13 @@ class HostFiles final : public ModelFiles {
 };
 
 }  // namespace
+
+Status host_failure(fsv_status status, std::string_view what) {
+  const bool is_known = status > FSV_OK && status <= FSV_ERROR_TEMPLATE;
+  return Status(
+      is_known ? static_cast<StatusCode>(status) : StatusCode::kIo,
+      format("the host's ", what, " returned ", is_known ? std::string(fsv_status_name(status)) : format(status)));
+}
 
 Result<std::shared_ptr<ModelFiles>> host_files(const fsv_io* io, const char* name) {
   FSV_ASSIGN(const fsv_io checked, config_argument(io, fsv_io{}, name));

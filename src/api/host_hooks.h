@@ -11,6 +11,9 @@
 
 namespace fastserve::api {
 
+// What a callback returned instead of FSV_OK; numbers that no status has count as IO.
+Status host_failure(fsv_status status, std::string_view what);
+
 // Each checks the struct's size and required members; `name` is for messages.
 Result<std::shared_ptr<ModelFiles>> host_files(const fsv_io* io, const char* name);
 Result<std::shared_ptr<MemoryResource>> host_memory(const fsv_allocator* allocator);

@@ -1,25 +1,10 @@
 // Sessions: create, fork, cut, read.
-#include "api/handles.h"
-#include "api/shim.h"
+#include "api/new_session.h"
 
 namespace {
 
 using namespace fastserve;       // NOLINT(google-build-using-namespace)
 using namespace fastserve::api;  // NOLINT(google-build-using-namespace)
-
-// `make` gives the session that a new handle stands for.
-template <typename Make>
-fsv_status new_session(fsv_session** session, fsv_error* error, Make&& make) {
-  return shim(error, [&]() -> Status {
-    if (session == nullptr) return invalid("session is NULL");
-    *session = nullptr;
-    auto object = std::make_shared<SessionObject>();
-    FSV_TRY(make(*object));
-    FSV_ASSIGN(void* handle, register_handle(HandleKind::kSession, std::move(object)));
-    *session = static_cast<fsv_session*>(handle);
-    return {};
-  });
-}
 
 // `body` gets the engine's sessions and the one named.
 template <typename Body>

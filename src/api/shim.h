@@ -39,11 +39,12 @@ inline Result<std::string_view> text_argument(const char* data, size_t size, con
   return size == SIZE_MAX ? std::string_view(data) : std::string_view(data, size);
 }
 
-inline Result<std::string_view> path_argument(const char* data, size_t size) {
-  FSV_ASSIGN(const std::string_view path, text_argument(data, size, "path"));
-  if (path.empty()) return invalid("path is empty");
-  if (path.find('\0') != std::string_view::npos) return invalid("path holds a NUL byte");
-  if (utf8_valid_prefix(path) != path.size()) return invalid("path is not UTF-8");
+// The path of a file or folder; `name` is for messages.
+inline Result<std::string_view> path_argument(const char* data, size_t size, const char* name = "path") {
+  FSV_ASSIGN(const std::string_view path, text_argument(data, size, name));
+  if (path.empty()) return invalid(format(name, " is empty"));
+  if (path.find('\0') != std::string_view::npos) return invalid(format(name, " holds a NUL byte"));
+  if (utf8_valid_prefix(path) != path.size()) return invalid(format(name, " is not UTF-8"));
   return path;
 }
 

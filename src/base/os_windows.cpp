@@ -11,6 +11,7 @@
 
 #include "base/format.h"
 #include "base/os.h"
+#include "base/os_windows_text.h"
 
 #ifdef _MSC_VER
 #pragma comment(lib, "Synchronization.lib")
@@ -18,27 +19,6 @@
 
 namespace fastserve::os {
 namespace {
-
-// Empty when the text is no valid UTF-8.
-std::wstring to_wide(std::string_view text) {
-  if (text.empty() || text.size() > 32767) return {};
-  const int size = static_cast<int>(text.size());
-  const int count = ::MultiByteToWideChar(CP_UTF8, MB_ERR_INVALID_CHARS, text.data(), size, nullptr, 0);
-  std::wstring wide(static_cast<size_t>(std::max(count, 0)), L'\0');
-  if (count > 0) ::MultiByteToWideChar(CP_UTF8, MB_ERR_INVALID_CHARS, text.data(), size, wide.data(), count);
-  return wide;
-}
-
-std::string error_text(DWORD number) {
-  wchar_t wide[256];
-  const DWORD flags = FORMAT_MESSAGE_FROM_SYSTEM | FORMAT_MESSAGE_IGNORE_INSERTS;
-  DWORD count = ::FormatMessageW(flags, nullptr, number, 0, wide, 256, nullptr);
-  while (count != 0 && (wide[count - 1] == L'\r' || wide[count - 1] == L'\n' || wide[count - 1] == L'.')) --count;
-  char text[1024];
-  const int size =
-      ::WideCharToMultiByte(CP_UTF8, 0, wide, static_cast<int>(count), text, sizeof(text), nullptr, nullptr);
-  return size > 0 ? std::string(text, static_cast<size_t>(size)) : format("error ", static_cast<uint32_t>(number));
-}
 
 StatusCode open_error_code(DWORD number) {
   if (number == ERROR_FILE_NOT_FOUND || number == ERROR_PATH_NOT_FOUND) return StatusCode::kNotFound;

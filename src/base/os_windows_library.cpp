@@ -7,6 +7,7 @@
 
 #include "base/format.h"
 #include "base/os.h"
+#include "base/os_windows_text.h"
 
 namespace fastserve::os {
 namespace {
@@ -22,13 +23,6 @@ class WindowsLibrary final : public SharedLibrary {
  private:
   HMODULE handle_;
 };
-
-std::wstring to_wide(const std::string& text) {
-  const int length = ::MultiByteToWideChar(CP_UTF8, 0, text.data(), static_cast<int>(text.size()), nullptr, 0);
-  std::wstring wide(static_cast<size_t>(length), L'\0');
-  ::MultiByteToWideChar(CP_UTF8, 0, text.data(), static_cast<int>(text.size()), wide.data(), length);
-  return wide;
-}
 
 }  // namespace
 

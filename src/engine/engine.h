@@ -11,6 +11,7 @@
 #include <string>
 #include <vector>
 
+#include "base/byte_sink.h"
 #include "base/clock.h"
 #include "engine/batch.h"
 #include "engine/event_hub.h"
@@ -123,6 +124,12 @@ class Engine : private Admission {
 
   // Sessions, for models of this engine.
   SessionTable& sessions() { return sessions_; }
+  // Writes a session, with or without its KV, to `sink`, or into the write folder: complete or not at all. Both work on
+  // the calling thread, and the session is busy meanwhile.
+  Status export_session(std::shared_ptr<Session> session, bool with_kv, ByteSink& sink);
+  Status save_session(std::shared_ptr<Session> session, bool with_kv, std::string_view name);
+  // A session as it was written. KV that finds no room, or is laid out otherwise here, is left out.
+  Result<std::shared_ptr<Session>> import_session(std::shared_ptr<LoadedModel> model, os::File& file);
   // Whether requests and sessions can name a model.
   Status check_runs(const LoadedModel& model) const;
 
@@ -211,6 +218,9 @@ class Engine : private Admission {
   // Takes a ticket out of the table and its events out of the ring. mutex_ held.
   std::shared_ptr<Ticket> remove_ticket(uint64_t ticket) noexcept;
   void report_progress(uint64_t ticket);
+
+  // Requests that found no room may find some now.
+  void admit_again() noexcept;
 
   bool deliver_request(Request& request, size_t capacity, size_t& count, Deliver deliver, void* context);
   // Appends a sequence's output and end to the poll; false when the poll is full before that is done.

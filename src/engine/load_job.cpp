@@ -50,6 +50,7 @@ Status LoadJob::prepare() {
   cut_chunks();
   text_ = std::make_unique<ModelTextLoad>(*source_, *model);
   FSV_TRY(read_charge_.set(*memory_, read_bytes_max(specs_, *source_, options_)));
+  fingerprint_.add_table(*source_);
   model_ = std::move(model);
   return {};
 }
@@ -142,6 +143,7 @@ Status LoadJob::load_vector(const Chunk& chunk) {
   const TensorInfo& tensor = *chunk.tensor;
   std::vector<uint8_t> raw(tensor.size_bytes);
   FSV_TRY(source_->read_tensor(tensor, 0, raw.data(), raw.size()));
+  fingerprint_.add_rows(tensor, 0, static_cast<int64_t>(raw.size()), raw.data(), raw.size());
   auto* vector = const_cast<float*>(chunk.spec->weight->vector);
   dequantize_row(static_cast<DType>(tensor.type), raw.data(), vector, tensor.element_count());
   // Matrices are too large to look through: what is wrong there shows in the logits.
@@ -165,6 +167,7 @@ Status LoadJob::load_panels(const Chunk& chunk) {
   const int64_t source_row = chunk.stack * matrix.rows + row_begin;
   FSV_TRY(source_->read_tensor(*chunk.tensor, static_cast<uint64_t>(source_row * source_row_bytes), raw.data(),
                                raw.size()));
+  fingerprint_.add_rows(*chunk.tensor, source_row, source_row_bytes, raw.data(), raw.size());
   auto* packed = const_cast<uint8_t*>(matrix.data) + chunk.stack * packed_panel_count(matrix.rows) * matrix.panel_bytes;
   for (int64_t panel = chunk.panel_begin; panel < chunk.panel_end; ++panel) {
     const int64_t first = panel * kernels::kPanelRows;
@@ -202,6 +205,7 @@ Status LoadJob::finish_stage() {
   switch (stage_) {
     case Stage::kFamily:
       if (runs) FSV_TRY(model_->def->finish());
+      model_->fingerprint = fingerprint_.value();
       stage_ = Stage::kSource;
       return {};
     case Stage::kSource:

@@ -9,6 +9,7 @@
 
 #include "base/heap.h"
 #include "engine/loaded_model.h"
+#include "engine/model_fingerprint.h"
 #include "engine/model_text.h"
 #include "engine/options.h"
 #include "engine/warm_up.h"
@@ -88,6 +89,7 @@ class LoadJob {
   std::shared_ptr<LoadedModel> model_;
   std::vector<TensorSpec> specs_;
   std::vector<Chunk> chunks_;
+  ModelFingerprint fingerprint_;
   std::unique_ptr<ModelTextLoad> text_;  // one worker at a time: who finds it free
   std::atomic<bool> is_text_taken_{false};
   uint64_t text_peak_bytes_ = 0;

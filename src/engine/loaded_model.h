@@ -42,6 +42,7 @@ struct LoadedModel {
   std::shared_ptr<LimitResource> memory;  // first: outlives every buffer below
   os::File::Identity identity;
   LoadOptions load_options;
+  uint64_t fingerprint = 0;  // of the weights; see ModelFingerprint
   ModelFacts facts;
   std::unique_ptr<ModelDef> def;  // null: loaded for its text alone
   Buffer weights;

@@ -3,6 +3,7 @@
 #include <cstdint>
 
 #include <memory>
+#include <string>
 
 #include "backend/executor.h"
 #include "base/clock.h"
@@ -29,6 +30,7 @@ struct EngineOptions {
   uint32_t max_pending_events = 256;
   uint64_t memory_budget_bytes = 0;
   uint64_t kv_bytes = 0;
+  std::string write_folder;  // empty: nothing is written
   LogSink log;
   os::ThreadSettings threads;
   // What the host lends; null: the system's.

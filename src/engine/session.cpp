@@ -8,10 +8,8 @@
 namespace fastserve {
 namespace {
 
-constexpr size_t kTurnsMax = 256;  // that can be taken back
-
 Status busy() {
-  return Status::from_literal(StatusCode::kWrongState, "the session has a request: wait for it to finish, or cancel");
+  return Status::from_literal(StatusCode::kWrongState, "the session is busy: a request has it, or it is being saved");
 }
 
 size_t common_prefix(const std::vector<int32_t>& a, const std::vector<int32_t>& b) {
@@ -24,7 +22,7 @@ void remember_turn(Session& session, const std::vector<int32_t>& tokens) {
   const size_t kept = common_prefix(session.tokens, tokens);
   const auto first = session.tokens.begin() + static_cast<std::ptrdiff_t>(kept);
   Session::Turn turn{static_cast<int32_t>(kept), {first, session.tokens.end()}};
-  if (session.turns.size() >= kTurnsMax) session.turns.erase(session.turns.begin());
+  if (session.turns.size() >= Session::kTurnsMax) session.turns.erase(session.turns.begin());
   session.turns.push_back(std::move(turn));
 }
 
@@ -85,6 +83,47 @@ void SessionTable::abandon(SessionTurn& turn) noexcept {
   const std::lock_guard lock(mutex_);
   session->is_busy = false;
   if (session->is_released) leave(*session);
+}
+
+ClaimedKv::~ClaimedKv() {
+  const std::lock_guard lock(table_.mutex_);
+  model_->kv.release(kv);
+}
+
+bool SessionTable::claim(ClaimedKv& claimed, int32_t token_count) {
+  LoadedModel& model = *claimed.model_;
+  const std::lock_guard lock(mutex_);
+  bool admitted = model.kv.admit(claimed.kv, token_count, 0);
+  if (!admitted && model.kv.could_admit(token_count, 0)) {
+    loosen(model);
+    admitted = model.kv.admit(claimed.kv, token_count, 0);  // its bookkeeping is reserved: it throws no more
+    settle(model);
+  }
+  if (!admitted) return false;
+  model.kv.make_slots(claimed.kv, token_count);
+  model.kv.suspend(claimed.kv);
+  return true;
+}
+
+void SessionTable::adopt(std::shared_ptr<Session> session, ClaimedKv& claimed) {
+  const std::lock_guard lock(mutex_);
+  Session& adopted = *session;
+  add(std::move(session));
+  adopted.kv = std::exchange(claimed.kv, SequenceKv());
+}
+
+Status SessionTable::read(std::shared_ptr<Session> session, bool with_kv, const Read& body) {
+  FSV_ASSIGN(const std::shared_ptr<SessionTurn> turn, begin_turn(session));
+  SequenceKv kv;
+  if (with_kv) {
+    const std::lock_guard lock(mutex_);
+    kv = std::exchange(session->kv, SequenceKv());
+    turn->has_kv_ = true;
+  }
+  Status status = guarded([&] { return body(*session, kv); });
+  const std::lock_guard lock(mutex_);
+  take_back(*turn, kv);
+  return status;
 }
 
 Result<std::shared_ptr<Session>> SessionTable::fork(Session& source, size_t token_count) {

@@ -3,6 +3,7 @@
 // next turn.
 #pragma once
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <mutex>
 #include <vector>
@@ -13,6 +14,8 @@
 namespace fastserve {
 
 struct Session {
+  static constexpr size_t kTurnsMax = 256;  // that can be taken back
+
   struct Turn {  // what takes it back: the first `kept` tokens, then those that it replaced
     int32_t kept = 0;
     std::vector<int32_t> replaced;
@@ -53,6 +56,23 @@ class SessionTurn {
   bool has_kv_ = false;               // the request holds the session's KV
 };
 
+// KV of a session that is not in the table yet, or not any more; given back if nobody takes it. Not to be destroyed
+// under the table's mutex.
+class ClaimedKv {
+ public:
+  ClaimedKv(SessionTable& table, std::shared_ptr<LoadedModel> model) : table_(table), model_(std::move(model)) {}
+  ~ClaimedKv();
+  ClaimedKv(const ClaimedKv&) = delete;
+  ClaimedKv& operator=(const ClaimedKv&) = delete;
+
+  SequenceKv kv;  // idle
+
+ private:
+  friend class SessionTable;
+  SessionTable& table_;
+  std::shared_ptr<LoadedModel> model_;
+};
+
 struct SessionInfo {
   bool is_busy = false;
   size_t token_count = 0, cached_count = 0, turn_count = 0;
@@ -66,6 +86,14 @@ class SessionTable {
 
   // For hosts; they take the mutex.
   Result<std::shared_ptr<Session>> create(std::shared_ptr<LoadedModel> model);
+  // Takes a session that was made elsewhere, and its KV. May throw bad_alloc: then it is not in the table.
+  void adopt(std::shared_ptr<Session> session, ClaimedKv& claimed);
+  // Blocks for the KV of `token_count` tokens, at the cost of idle sessions; false where running requests leave none.
+  bool claim(ClaimedKv& claimed, int32_t token_count);
+  // Calls `body` with a session that nobody changes meanwhile and, if `with_kv`, its KV, which nobody takes meanwhile.
+  // The mutex is free then.
+  using Read = std::function<Status(const Session& session, const SequenceKv& kv)>;
+  Status read(std::shared_ptr<Session> session, bool with_kv, const Read& body);
   void release(const std::shared_ptr<Session>& session) noexcept;
   Result<std::shared_ptr<SessionTurn>> begin_turn(std::shared_ptr<Session> session);
   // A new session with the first `token_count` tokens of another and what of its KV belongs to them.
@@ -98,6 +126,7 @@ class SessionTable {
 
  private:
   friend class SessionTurn;
+  friend class ClaimedKv;
   void abandon(SessionTurn& turn) noexcept;
   void leave(Session& session) noexcept;
   void add(std::shared_ptr<Session> session);

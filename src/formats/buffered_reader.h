@@ -6,17 +6,11 @@
 #include <string>
 #include <vector>
 
+#include "base/little_endian.h"
 #include "base/os.h"
 #include "base/status.h"
 
 namespace fastserve {
-
-template <std::unsigned_integral T>
-T load_little_endian(const uint8_t* bytes) {
-  T value = 0;
-  for (size_t i = 0; i < sizeof(T); ++i) value = static_cast<T>(value | static_cast<T>(bytes[i]) << (8 * i));
-  return value;
-}
 
 class BufferedReader {
  public:

@@ -42,6 +42,14 @@ struct KvSharing {
   bool may_rewind = false;  // may be truncated into blocks that others hold: then no sharing is counted on
 };
 
+// A block of a sequence, for whoever copies it.
+struct KvPiece {
+  uint8_t* address = nullptr;
+  int64_t size_bytes = 0;
+  int32_t group = 0;
+  int32_t slot_count = 0;  // leading ones that hold tokens; the others may hold any bits
+};
+
 class KvCache {
  public:
   // `token_capacity`: tokens that every group can hold in all sequences together.
@@ -77,6 +85,14 @@ class KvCache {
   // or may_rewind up to a block's boundary. Copies nothing. An admitted target keeps its promise; `token_count` is at
   // least its KvSharing::tokens. For an idle target it may throw bad_alloc: then it is empty.
   int32_t fork(SequenceKv& source, SequenceKv& target, int32_t token_count);
+  // For copies to and from elsewhere, which hold what a text of `token_count` tokens needs to go on. Their size;
+  int64_t copy_bytes(int32_t token_count) const noexcept;
+  // the blocks of a sequence with so many, by group and position;
+  std::vector<KvPiece> pieces(const SequenceKv& sequence) const;
+  // zeroes, in a copy of a block, the slots from `slot` on;
+  void clear_slots(int32_t group, uint8_t* block, int32_t slot) const noexcept;
+  // and gives such blocks, with any bits, to an empty sequence that was admitted for so many tokens.
+  void make_slots(SequenceKv& sequence, int32_t token_count) noexcept;
   // Gives everything back: blocks and promise.
   void release(SequenceKv& sequence) noexcept;
   // Bytes of blocks that `sequence` holds, those that it shares included.
@@ -104,6 +120,8 @@ class KvCache {
     BlockPool pool;
   };
   int32_t blocks_needed(const Group& group, int32_t token_count, int32_t step_rows_max) const;
+  // The first block that the token at `next_position` sees.
+  static int32_t first_block(const Group& group, int32_t next_position);
   static int32_t blocks_shared(const Group& group, int32_t token_count, const KvSharing& sharing);
   bool admit_group(Group& group, SequenceKv::Group& held, const SequenceKv& sequence, int32_t needed,
                    const KvSharing& sharing) noexcept;

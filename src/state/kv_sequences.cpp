@@ -66,6 +66,10 @@ int32_t KvCache::blocks_shared(const Group& group, int32_t token_count, const Kv
   return group.window == 0 && !sharing.may_rewind ? token_count / kKvBlockTokens : 0;
 }
 
+int32_t KvCache::first_block(const Group& group, int32_t next_position) {
+  return group.window == 0 ? 0 : std::max(0, next_position - group.window + 1) / kKvBlockTokens;
+}
+
 bool KvCache::can_ever_admit(int32_t token_count, int32_t step_rows_max, const KvSharing& sharing,
                              int32_t count) const {
   return std::all_of(groups_.begin(), groups_.end(), [&](const Group& group) {
@@ -179,9 +183,8 @@ void KvCache::drop_outside_window(SequenceKv& sequence, int32_t next_position) n
   for (size_t index = 0; index < groups_.size(); ++index) {
     Group& group = groups_[index];
     if (group.window == 0) continue;
-    const int32_t first_needed = std::max(0, next_position - group.window + 1);
     SequenceKv::Group& held = sequence.groups[index];
-    const int32_t drop_end = std::min(first_needed / kKvBlockTokens, size_of(held));
+    const int32_t drop_end = std::min(first_block(group, next_position), size_of(held));
     for (; held.dropped < drop_end; ++held.dropped) {
       const auto block = static_cast<size_t>(held.dropped);
       if (held.dropped < held.pinned) group.pool.unpin(held.blocks[block]);
@@ -197,9 +200,8 @@ int32_t KvCache::reusable_prefix(const SequenceKv& sequence, int32_t token_count
   for (size_t index = 0; kept > 0 && index < groups_.size(); ++index) {
     const Group& group = groups_[index];
     if (group.window == 0) continue;
-    // The next row needs keys from kept - window + 1 on; where one is gone, it is for every shorter prefix too.
-    const int32_t first_needed = std::max(0, kept - group.window + 1) / kKvBlockTokens;
-    if (first_needed < sequence.groups[index].dropped) return 0;
+    // Where a key that the next row needs is gone, it is for every shorter prefix too.
+    if (first_block(group, kept) < sequence.groups[index].dropped) return 0;
   }
   return kept;
 }
