@@ -1,6 +1,10 @@
 // One whole life of an engine over the C ABI, for tests that make the heap fail under it: everything is called, every
 // status is possible, nothing may abort or hang.
 #pragma once
+#include <unistd.h>
+
+#include <cstdio>
+#include <cstring>
 #include <string>
 
 #include "fastserve.h"
@@ -134,6 +138,42 @@ inline void chat(fsv_engine* engine, fsv_model* model, bool is_pumped, RunResult
   for (size_t i = 0; i < said.token_count; ++i) result.chat_tokens[i] = said.tokens[i];
 }
 
+// What a session is written to; nothing of it comes from the heap.
+struct SavedSession {
+  static constexpr size_t kRoom = 1 << 16;
+  uint8_t bytes[kRoom];
+  size_t size = 0;
+  static fsv_status write(void* self, const void* data, size_t size_bytes, uint64_t) {
+    auto& saved = *static_cast<SavedSession*>(self);
+    if (size_bytes > kRoom - saved.size) return FSV_ERROR_BUFFER_TOO_SMALL;
+    std::memcpy(saved.bytes + saved.size, data, size_bytes);
+    saved.size += size_bytes;
+    return FSV_OK;
+  }
+};
+
+// Into memory and into a file, and back from either.
+inline void save_and_load(fsv_engine* engine, fsv_model* model, fsv_session* session, RunResult& result) {
+  static SavedSession saved;
+  saved.size = 0;
+  fsv_session* loaded = nullptr;
+  const fsv_status exported = fsv_session_export(session, 0, &SavedSession::write, &saved, nullptr);
+  note(result, exported);
+  if (exported == FSV_OK) {
+    note(result, fsv_session_import(engine, model, saved.bytes, saved.size, &loaded, nullptr));
+    if (loaded != nullptr) note(result, fsv_session_release(loaded, nullptr));
+  }
+  char name[64], path[128];
+  std::snprintf(name, sizeof(name), "fastserve_test_%d.session", getpid());
+  std::snprintf(path, sizeof(path), "%s/%s", P_tmpdir, name);
+  const fsv_status written = fsv_session_save(session, name, SIZE_MAX, 0, nullptr);
+  note(result, written);
+  if (written != FSV_OK) return;
+  note(result, fsv_session_load(engine, model, path, SIZE_MAX, &loaded, nullptr));
+  if (loaded != nullptr) note(result, fsv_session_release(loaded, nullptr));
+  std::remove(path);
+}
+
 // A session of two turns, a fork that goes on, and what takes turns back.
 inline void converse(fsv_engine* engine, fsv_model* model, bool is_pumped, RunResult& result) {
   const int32_t ids[] = {10, 20, 30, 40, 50};
@@ -166,6 +206,7 @@ inline void converse(fsv_engine* engine, fsv_model* model, bool is_pumped, RunRe
   for (size_t i = 0; i < said.failure_count; ++i) note(result, said.failures[i]);
   result.session_token_count = said.token_count;
   for (size_t i = 0; i < said.token_count; ++i) result.session_tokens[i] = said.tokens[i];
+  save_and_load(engine, model, session, result);
   const fsv_status undone = fsv_session_undo(session, nullptr);
   if (undone != FSV_ERROR_WRONG_STATE) note(result, undone);  // a turn that failed cannot be taken back
   note(result, fsv_session_truncate(session, 0, nullptr));
@@ -207,6 +248,8 @@ inline RunResult run_a_life(const std::string& path, bool is_pumped) {
   config.max_batch_tokens = 64;
   config.max_queued_requests = 16;
   config.max_pending_events = 32;
+  config.write_folder = P_tmpdir;
+  config.write_folder_size = SIZE_MAX;
   fsv_engine* engine = nullptr;
   note(result, fsv_engine_create(&config, &engine, nullptr));
   if (engine == nullptr) return result;

@@ -1,7 +1,7 @@
-/* A host of a whole life: load, generate, cancel, shut down, release, in both modes; run under strace by quiet_test.py.
- * Says where the library's part begins and ends by two writes to descriptor 9 (closed: they fail, and show in the
- * trace). Returns the number of times that anyone asked for the environment meanwhile.
- * usage: quiet_host <model.gguf> */
+/* A host of a whole life: load, generate, cancel, save, shut down, release, in both modes; run under strace by
+ * quiet_test.py. Says where the library's part begins and ends by two writes to descriptor 9 (closed: they fail, and
+ * show in the trace). Returns the number of times that anyone asked for the environment meanwhile. usage: quiet_host
+ * <model.gguf> <write folder> */
 #define _GNU_SOURCE
 #include <fastserve.h>
 #include <stdlib.h>
@@ -59,16 +59,33 @@ static int generate(fsv_engine* engine, fsv_model* model, int is_pumped) {
   return 0;
 }
 
-static int live(const char* path, int is_pumped) {
+/* Saves a session into the folder and brings it back; the host removes the file itself. */
+static int save(fsv_engine* engine, fsv_model* model, const char* folder) {
+  fsv_session *session = NULL, *loaded = NULL;
+  char path[4096] = "";
+  if (strlen(folder) + sizeof "/slot" > sizeof path) return 1;
+  strcat(strcpy(path, folder), "/slot");
+  int failed = fsv_session_create(engine, model, &session, NULL) != FSV_OK;
+  failed = failed || fsv_session_save(session, "slot", SIZE_MAX, 0, NULL) != FSV_OK;
+  failed = failed || fsv_session_save(session, "../slot", SIZE_MAX, 0, NULL) != FSV_ERROR_INVALID_ARGUMENT;
+  failed = failed || fsv_session_load(engine, model, path, SIZE_MAX, &loaded, NULL) != FSV_OK;
+  if (session != NULL) fsv_session_release(session, NULL);
+  if (loaded != NULL) fsv_session_release(loaded, NULL);
+  return failed;
+}
+
+static int live(const char* path, const char* folder, int is_pumped) {
   fsv_engine_config config;
   fsv_engine* engine = NULL;
   fsv_engine_config_init(&config, sizeof(config));
   config.mode = is_pumped ? FSV_MODE_PUMPED : FSV_MODE_THREADED;
   config.context_tokens = 256;
   config.max_sequences = 2;
+  config.write_folder = folder;
+  config.write_folder_size = SIZE_MAX;
   if (fsv_engine_create(&config, &engine, NULL) != FSV_OK) return 1;
   fsv_model* model = load(engine, path, is_pumped);
-  int failed = model == NULL || generate(engine, model, is_pumped);
+  int failed = model == NULL || generate(engine, model, is_pumped) || save(engine, model, folder);
   fsv_model* none = load(engine, "no such file.gguf", is_pumped); /* failures are quiet too */
   failed |= none != NULL;
   fsv_engine_shutdown(engine, 0, NULL);
@@ -78,10 +95,10 @@ static int live(const char* path, int is_pumped) {
 }
 
 int main(int argc, char** argv) {
-  if (argc != 2) return 100;
+  if (argc != 3) return 100;
   ssize_t unused = write(9, "begin", 5);
   counting = 1;
-  int failed = live(argv[1], 0) || live(argv[1], 1);
+  int failed = live(argv[1], argv[2], 0) || live(argv[1], argv[2], 1);
   counting = 0;
   unused = write(9, "end", 3);
   (void)unused;
