@@ -284,10 +284,11 @@ typedef struct fsv_engine_config {
   const fsv_clock* clock;
   const fsv_executor* executor; /* thread_count is then its width */
   /* The one folder that the library may write into; NULL or empty (default): none, and it writes nothing anywhere.
-   * Calls that write name plain files: without folders, devices and what only some systems accept, at most 200 bytes. A
-   * file appears under its name when it is complete, in place of an older one; until then it is called
-   * "<name>.<number>.part" and goes away if anything fails. A relative folder is one of the working directory at that
-   * time. */
+   * Calls that write name plain files: without folders, devices and what only some systems accept, not "*.part", at
+   * most 200 bytes. A file appears under its name when it is complete, in place of an older one; until then it is
+   * called
+   * "<name>.part" and goes away if anything fails. What a process that was killed left of it goes with the next write
+   * of that name. A relative folder is one of the working directory at that time. */
   const char* write_folder;
   size_t write_folder_size;
 } fsv_engine_config;
@@ -551,11 +552,11 @@ FSV_API fsv_status fsv_session_undo(fsv_session* session, fsv_error* error);
  * turns that can be taken back, and the keys and values that are in the pool, so that the next turn computes only what
  * is new. The bytes are the same for the same session and begin with no secret: who can read them, can read the text.
  *
- * They belong to the model whose session it was: to the same weights, loaded with the same load_dtype, in any engine,
- * process or version of the library. Keys and values serve engines with the same kv_dtype; in others, and where
- * requests that run leave no room in the pool, they are left out and the next request computes them again. So answers
- * may differ in the last bits of a logit from those of this machine where another processor had computed them;
- * FSV_SESSION_TEXT_ONLY leaves them out from the beginning. */
+ * They belong to the model whose session it was: to the same weights and hyperparameters (rope, windows, caps and all),
+ * loaded with the same load_dtype, in any engine, process or version of the library. Keys and values serve engines with
+ * the same kv_dtype; in others, and where requests that run leave no room in the pool, they are left out and the next
+ * request computes them again. So answers may differ in the last bits of a logit from those of this machine where
+ * another processor had computed them; FSV_SESSION_TEXT_ONLY leaves them out from the beginning. */
 enum { FSV_SESSION_TEXT_ONLY = 1 };
 
 /* Receives the next piece of `total_bytes` bytes in all, on the calling thread; anything but FSV_OK ends the call with
@@ -567,8 +568,8 @@ typedef fsv_status (*fsv_write_function)(void* context, const void* data, size_t
 FSV_API fsv_status fsv_session_export(fsv_session* session, uint32_t flags, fsv_write_function write, void* context,
                                       fsv_error* error);
 /* The same into the file `name` of the engine's write_folder, which is replaced when all is written and safe on the
- * disk. Without a write_folder: WRONG_STATE; a name that it refuses: INVALID_ARGUMENT; a full disk: IO, and the older
- * file is as it was. */
+ * disk. Without a write_folder, or while another call writes that file: WRONG_STATE; a name that it refuses:
+ * INVALID_ARGUMENT; a full disk: IO, and the older file is as it was. */
 FSV_API fsv_status fsv_session_save(fsv_session* session, const char* name, size_t name_size, uint32_t flags,
                                     fsv_error* error);
 /* Makes a session of what fsv_session_export wrote, with a reference that the caller owns. Blocks; `data` is borrowed

@@ -2,16 +2,23 @@
 #include "base/file_name.h"
 
 #include <algorithm>
-#include <atomic>
 
-#include "base/clock.h"
 #include "base/format.h"
 #include "base/utf8.h"
 
 namespace fastserve {
 namespace {
 
+constexpr std::string_view kPartialEnding = ".part";
+
 char upper(char c) { return c >= 'a' && c <= 'z' ? static_cast<char>(c - 'a' + 'A') : c; }
+
+bool is_partial(std::string_view name) {
+  if (name.size() < kPartialEnding.size()) return false;
+  const std::string_view ending = name.substr(name.size() - kPartialEnding.size());
+  return std::equal(ending.begin(), ending.end(), kPartialEnding.begin(),
+                    [](char a, char b) { return upper(a) == upper(b); });
+}
 
 // Windows takes these for devices in every folder, whatever ending follows.
 bool is_device(std::string_view name) {
@@ -38,6 +45,7 @@ const char* problem_of(std::string_view name) {
   if (name.find_first_of(":*?\"<>|") != std::string_view::npos) return "holds one of : * ? \" < > |";
   if (name == "." || name == "..") return "is a folder";
   if (name.back() == '.' || name.back() == ' ') return "ends in a dot or a space";
+  if (is_partial(name)) return "ends in .part, as files do that are not complete";
   return is_device(name) ? "is a device on Windows" : nullptr;
 }
 
@@ -56,10 +64,6 @@ Status check_file_name(std::string_view name) {
   return Status(StatusCode::kInvalidArgument, format("the file name \"", shown(name), "\" ", problem));
 }
 
-std::string partial_file_name(std::string_view name) {
-  static std::atomic<uint64_t> next{0};
-  const uint64_t number = next.fetch_add(1, std::memory_order_relaxed);
-  return format(name, ".", static_cast<uint64_t>(system_clock().now_ns()), "-", number, ".part");
-}
+std::string partial_file_name(std::string_view name) { return format(name, kPartialEnding); }
 
 }  // namespace fastserve

@@ -1,7 +1,9 @@
 // POSIX: files that appear complete or not at all. Names are looked up in the folder's own descriptor, and the file is
-// created anew, so that no link leads elsewhere; a rename replaces a link of that name, not what it points to.
+// created anew, so that no link leads elsewhere; a rename replaces a link of that name, not what it points to. Whoever
+// writes a file has it locked for as long as it has its partial name: one that is not locked is nobody's any more.
 #ifndef _WIN32
 #include <fcntl.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -26,8 +28,10 @@ class Descriptor {
     if (number_ >= 0) ::close(number_);
   }
   int get() const { return number_; }
-  int release() { return std::exchange(number_, -1); }
-  void reset(int number) { number_ = number; }  // of one that names nothing yet
+  void reset(int number) {
+    if (number_ >= 0) ::close(number_);
+    number_ = number;
+  }
 
  private:
   int number_ = -1;
@@ -55,11 +59,20 @@ class PosixOutputFile final : public OutputFile {
   Status create() {
     folder_.reset(retried([&] { return ::open(folder_path_.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC); }));
     if (folder_.get() < 0) return failure("opening the folder");
-    constexpr int kFlags = O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC | O_NOCTTY;
-    file_.reset(retried([&] { return ::openat(folder_.get(), partial_.c_str(), kFlags, 0666); }));
-    if (file_.get() < 0) return failure("creating");
-    is_partial_ = true;
-    return {};
+    constexpr int kAttemptsMax = 64;  // others may create and remove files of that name all the time
+    for (int i = 0; i < kAttemptsMax; ++i) {
+      file_.reset(open_partial(O_CREAT | O_EXCL));
+      if (file_.get() < 0 && errno != EEXIST) return failure("creating");
+      if (file_.get() < 0) {
+        FSV_TRY(remove_abandoned());
+        continue;
+      }
+      // Between the two calls another may have taken it for abandoned. Where there are no locks, nobody can.
+      const bool is_locked = lock(file_.get()) == 0 || errno != EWOULDBLOCK;
+      is_partial_ = is_locked && has_partial_name(file_.get());
+      if (is_partial_) return {};
+    }
+    return is_under_way();
   }
 
   Status begin(uint64_t) override { return {}; }
@@ -80,14 +93,45 @@ class PosixOutputFile final : public OutputFile {
 
   Status commit() override {
     if (retried([&] { return ::fsync(file_.get()); }) != 0) return failure("writing");
-    if (::close(file_.release()) != 0 && errno != EINTR) return failure("closing");
     if (::renameat(folder_.get(), partial_.c_str(), folder_.get(), name_.c_str()) != 0) return failure("renaming");
     is_partial_ = false;
+    file_.reset(-1);
     (void)::fsync(folder_.get());  // the file is there, old or new, even where a file system knows no such thing
     return {};
   }
 
  private:
+  int open_partial(int flags) const {
+    constexpr int kFlags = O_WRONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC | O_NOCTTY;
+    return retried([&] { return ::openat(folder_.get(), partial_.c_str(), kFlags | flags, 0666); });
+  }
+  static int lock(int file) {
+    return retried([&] { return ::flock(file, LOCK_EX | LOCK_NB); });
+  }
+  bool has_partial_name(int file) const {
+    struct stat own, named;
+    return ::fstat(file, &own) == 0 && ::fstatat(folder_.get(), partial_.c_str(), &named, AT_SYMLINK_NOFOLLOW) == 0 &&
+           own.st_dev == named.st_dev && own.st_ino == named.st_ino;
+  }
+  // The partial file of a process that is gone. A link of that name goes too, not what it points to.
+  Status remove_abandoned() const {
+    Descriptor found;
+    found.reset(open_partial(0));
+    if (found.get() < 0) {
+      if (errno == ENOENT) return {};
+      if (errno != ELOOP && errno != EMLINK) return failure("removing what is left of an earlier");
+    } else if (lock(found.get()) != 0) {
+      return errno == EWOULDBLOCK ? is_under_way() : failure("locking what is left of an earlier");
+    } else if (!has_partial_name(found.get())) {
+      return {};  // it is complete, or gone
+    }
+    if (::unlinkat(folder_.get(), partial_.c_str(), 0) == 0 || errno == ENOENT) return {};
+    return failure("removing what is left of an earlier");
+  }
+  Status is_under_way() const {
+    return Status(StatusCode::kWrongState,
+                  format("\"", folder_path_, "/", name_, "\" is being written already: one writer at a time"));
+  }
   Status failure(std::string_view what) const {
     const int number = errno;
     const StatusCode code = number == ENOMEM                        ? StatusCode::kOutOfMemory

@@ -33,9 +33,14 @@ class WindowsOutputFile final : public OutputFile {
     if (wide_path_.empty() || wide_partial_.empty()) {
       return Status(StatusCode::kInvalidArgument, format("\"", path_, "\" is no valid UTF-8, or too long"));
     }
+    // What a process that died left goes; what one has open cannot be deleted.
+    if (!::DeleteFileW(wide_partial_.c_str()) && ::GetLastError() == ERROR_SHARING_VIOLATION) return is_under_way();
     handle_ =
         ::CreateFileW(wide_partial_.c_str(), GENERIC_WRITE, 0, nullptr, CREATE_NEW, FILE_ATTRIBUTE_NORMAL, nullptr);
-    if (handle_ == INVALID_HANDLE_VALUE) return failure("creating");
+    if (handle_ == INVALID_HANDLE_VALUE) {
+      const DWORD number = ::GetLastError();
+      return number == ERROR_FILE_EXISTS || number == ERROR_SHARING_VIOLATION ? is_under_way() : failure("creating");
+    }
     is_partial_ = true;
     return {};
   }
@@ -70,6 +75,9 @@ class WindowsOutputFile final : public OutputFile {
   bool close() {
     const HANDLE closed = std::exchange(handle_, INVALID_HANDLE_VALUE);
     return closed == INVALID_HANDLE_VALUE || ::CloseHandle(closed) != 0;
+  }
+  Status is_under_way() const {
+    return Status(StatusCode::kWrongState, format("\"", path_, "\" is being written already: one writer at a time"));
   }
   Status failure(std::string_view what) const {
     const DWORD number = ::GetLastError();

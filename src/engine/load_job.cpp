@@ -50,7 +50,7 @@ Status LoadJob::prepare() {
   cut_chunks();
   text_ = std::make_unique<ModelTextLoad>(*source_, *model);
   FSV_TRY(read_charge_.set(*memory_, read_bytes_max(specs_, *source_, options_)));
-  fingerprint_.add_table(*source_);
+  fingerprint_.add_header(*source_);
   model_ = std::move(model);
   return {};
 }

@@ -210,6 +210,18 @@ TEST(SessionImport, AnotherModelIsRefused) {
     EXPECT_EQ(import(other, bytes, &error), FSV_ERROR_INVALID_ARGUMENT);
     EXPECT_NE(std::string(error.message).find("another model: to \"tiny\""), std::string::npos) << error.message;
     EXPECT_EQ(import(gemma, bytes, &error), FSV_ERROR_INVALID_ARGUMENT);
+    // The same weights that compute otherwise, and such that only call themselves otherwise.
+    for (const TinyKey& key : {TinyKey{"llama.rope.dimension_count", kGgufUint32, 8, ""},
+                               TinyKey{"llama.rope.scaling.factor", kGgufFloat32, 0x40000000, ""},
+                               TinyKey{"llama.attention.scale", kGgufFloat32, 0x3F000000, ""},
+                               TinyKey{"general.description", kGgufString, 0, "other"}}) {
+      TinyShape changed = shape;
+      changed.keys.push_back(key);
+      const TemporaryFile changed_file(changed);
+      Host changed_host(changed_file.path(), edit);
+      const bool is_other = !key.name.starts_with("general.");
+      EXPECT_EQ(import(changed_host, bytes, &error), is_other ? FSV_ERROR_INVALID_ARGUMENT : FSV_OK) << key.name;
+    }
     // Weights of another type give other keys.
     Host converted(same.path(), edit, [](fsv_load_config& config) { config.load_dtype = FSV_DTYPE_Q8_0; });
     EXPECT_EQ(import(converted, bytes, &error), FSV_ERROR_INVALID_ARGUMENT);

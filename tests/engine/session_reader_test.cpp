@@ -3,27 +3,10 @@
 
 #include <functional>
 
-#include "base/little_endian.h"
-#include "engine/engine.h"
-#include "engine/session_file.h"
-#include "support/tiny_model.h"
+#include "support/saved_session.h"
 
 namespace fastserve {
 namespace {
-
-class VectorSink final : public ByteSink {
- public:
-  Status begin(uint64_t total_bytes) override {
-    bytes.reserve(total_bytes);
-    return {};
-  }
-  Status write(const void* data, size_t size_bytes) override {
-    const auto* next = static_cast<const uint8_t*>(data);
-    bytes.insert(bytes.end(), next, next + size_bytes);
-    return {};
-  }
-  std::vector<uint8_t> bytes;
-};
 
 // Offsets of the fixed part's fields, as session_layout.h lists them, and of what follows it here.
 enum Field : size_t {
@@ -31,8 +14,8 @@ enum Field : size_t {
   kVersionField = 8,
   kKvLayoutField = 12,
   kTotalField = 16,
-  kKvBytesField = 24,
-  kFingerprintField = 32,
+  kKvBytesField = test::kSavedKvBytesField,
+  kFingerprintField = test::kSavedFingerprintField,
   kVocabularyField = 40,
   kNameBytesField = 44,
   kTokenCountField = 48,
@@ -50,22 +33,7 @@ constexpr size_t kFirstLayer = kFirstReplaced + 4 * 10;
 class SessionReaderTest : public testing::Test {
  protected:
   void SetUp() override {
-    const test::TemporaryFile file(test::TinyShape{});
-    EngineOptions options;
-    options.mode = EngineMode::kPumped;
-    options.context_tokens = 64;
-    options.max_sequences = 4;
-    Result<std::shared_ptr<Engine>> created = Engine::create(options);
-    ASSERT_TRUE(created.ok());
-    engine_ = created.take();
-    LoadRequest load;
-    load.path = file.path();
-    const Result<uint64_t> ticket = engine_->load(std::move(load));
-    ASSERT_TRUE(ticket.ok());
-    for (bool more = true; more;) ASSERT_TRUE(engine_->step(100000, &more).ok());
-    Result<std::shared_ptr<LoadedModel>> model = engine_->take_model(*ticket);
-    ASSERT_TRUE(model.ok()) << model.status().message();
-    model_ = model.take();
+    ASSERT_NE(model_, nullptr);
     write();
   }
 
@@ -75,7 +43,7 @@ class SessionReaderTest : public testing::Test {
     turn(*session, 0, 20);
     turn(*session, 20, 10);
     turn(*session, 20, 16);
-    VectorSink sink;
+    test::VectorSink sink;
     ASSERT_TRUE(engine_->export_session(*session, true, sink).ok());
     engine_->sessions().release(*session);
     bytes_ = sink.bytes;
@@ -95,7 +63,7 @@ class SessionReaderTest : public testing::Test {
     parameters.prompt.resize(kept);
     for (size_t i = 0; i < added; ++i) parameters.prompt.push_back(static_cast<int32_t>(10 + added + i));
     ASSERT_TRUE(engine_->submit(model_, std::move(parameters)).ok());
-    for (bool more = true; more;) ASSERT_TRUE(engine_->step(100000, &more).ok());
+    ASSERT_TRUE(host_.run());
   }
 
   template <typename T>
@@ -106,22 +74,11 @@ class SessionReaderTest : public testing::Test {
   static void set(std::vector<uint8_t>& bytes, size_t offset, T value) {
     store_little_endian(value, bytes.data() + offset);
   }
-  // Makes both checksums right again.
-  void seal(std::vector<uint8_t>& bytes) const {
-    const size_t kv_begin = bytes.size() - 8 - static_cast<size_t>(number<uint64_t>(kKvBytesField));
-    set(bytes, kv_begin - 8, checksum_of(bytes.data(), kv_begin - 8));
-    set(bytes, bytes.size() - 8, checksum_of(bytes.data(), bytes.size() - 8));
-  }
-  Result<std::shared_ptr<Session>> import(const std::vector<uint8_t>& bytes) {
-    const std::shared_ptr<ModelFiles> files = memory_files(bytes.data(), bytes.size(), nullptr);
-    const Result<std::unique_ptr<os::File>> file = files->open("buffer");
-    return engine_->import_session(model_, **file);
-  }
   void expect_refused(StatusCode code, const char* text, const std::function<void(std::vector<uint8_t>&)>& edit) {
     std::vector<uint8_t> bytes = bytes_;
     edit(bytes);
-    seal(bytes);
-    const Result<std::shared_ptr<Session>> session = import(bytes);
+    test::seal_session(bytes);
+    const Result<std::shared_ptr<Session>> session = host_.import(bytes);
     ASSERT_FALSE(session.ok()) << text;
     EXPECT_EQ(session.status().code(), code) << session.status().message();
     EXPECT_NE(std::string(session.status().message()).find(text), std::string::npos) << session.status().message();
@@ -133,17 +90,18 @@ class SessionReaderTest : public testing::Test {
     expect_refused(code, text, [&](std::vector<uint8_t>& bytes) { set(bytes, offset, value); });
   }
 
-  std::shared_ptr<Engine> engine_;
-  std::shared_ptr<LoadedModel> model_;
+  const test::SavedSessionEngine host_{test::TinyShape{}};
+  Engine* engine_ = &host_.engine();
+  std::shared_ptr<LoadedModel> model_ = host_.model();
   std::vector<uint8_t> bytes_;
   int64_t kv_used_ = 0;
 };
 
 TEST_F(SessionReaderTest, TakesWhatItWrote) {
   std::vector<uint8_t> bytes = bytes_;
-  seal(bytes);
+  test::seal_session(bytes);
   EXPECT_EQ(bytes, bytes_);
-  const Result<std::shared_ptr<Session>> session = import(bytes);
+  const Result<std::shared_ptr<Session>> session = host_.import(bytes);
   ASSERT_TRUE(session.ok()) << session.status().message();
   EXPECT_EQ(engine_->sessions().info(**session).cached_count, kTokens);
   EXPECT_EQ(engine_->sessions().info(**session).turn_count, 3u);
@@ -202,15 +160,15 @@ TEST_F(SessionReaderTest, KvOfAnotherKindIsPassedOver) {
   for (const size_t field : fields) {
     std::vector<uint8_t> bytes = bytes_;
     set(bytes, field, uint32_t{77});
-    seal(bytes);
-    const Result<std::shared_ptr<Session>> session = import(bytes);
+    test::seal_session(bytes);
+    const Result<std::shared_ptr<Session>> session = host_.import(bytes);
     ASSERT_TRUE(session.ok()) << session.status().message();
     EXPECT_EQ(engine_->sessions().info(**session).cached_count, 0u);
     EXPECT_EQ(engine_->sessions().info(**session).token_count, kTokens);
     engine_->sessions().release(*session);
     // Its checksum counts all the same.
     bytes[bytes.size() - 20] ^= 1;
-    EXPECT_EQ(import(bytes).status().code(), StatusCode::kCorrupt);
+    EXPECT_EQ(host_.import(bytes).status().code(), StatusCode::kCorrupt);
   }
   EXPECT_EQ(engine_->memory().kv.used_bytes, kv_used_);
 }

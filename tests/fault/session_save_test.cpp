@@ -2,7 +2,10 @@
 // goes on. The calls are wrapped at link time (--wrap).
 #include <fcntl.h>
 #include <gtest/gtest.h>
+#include <sys/file.h>
 #include <sys/types.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include <atomic>
 #include <cerrno>
@@ -24,14 +27,19 @@ struct Fault {
     return true;
   }
 };
-Fault writes, short_writes, syncs, renames, opens;
+Fault writes, short_writes, syncs, renames, opens, locks;
+constexpr int kDies = -1, kDiedStatus = 42;  // instead of an error's number: the process ends in the middle of a write
 
 }  // namespace
 
 extern "C" {
 ssize_t __real_pwrite(int, const void*, size_t, off_t);
 ssize_t __wrap_pwrite(int file, const void* data, size_t size, off_t offset) {
-  if (writes.strikes()) return writes.number == 0 ? 0 : -1;
+  if (writes.strikes()) {
+    if (writes.number != kDies) return writes.number == 0 ? 0 : -1;
+    (void)__real_pwrite(file, data, size / 2, offset);
+    _exit(kDiedStatus);
+  }
   return __real_pwrite(file, data, short_writes.strikes() ? (size + 1) / 2 : size, offset);
 }
 int __real_fsync(int);
@@ -40,6 +48,8 @@ int __real_renameat(int, const char*, int, const char*);
 int __wrap_renameat(int from, const char* old_name, int to, const char* new_name) {
   return renames.strikes() ? -1 : __real_renameat(from, old_name, to, new_name);
 }
+int __real_flock(int, int);
+int __wrap_flock(int file, int operation) { return locks.strikes() ? -1 : __real_flock(file, operation); }
 int __real_openat(int, const char*, int, ...);
 int __wrap_openat(int folder, const char* name, int flags, ...) {
   if (opens.strikes()) return -1;
@@ -136,7 +146,46 @@ TEST_F(SessionSave, EveryRename) {
 
 TEST_F(SessionSave, EveryCreation) {
   EXPECT_EQ(calls_of(opens), 1u);
-  expect_each_fails(opens, {EACCES, EMFILE, EROFS, ENOMEM, EEXIST}, 1);
+  expect_each_fails(opens, {EACCES, EMFILE, EROFS, ENOMEM}, 1);
+}
+
+// Where files cannot be locked, or another looks at the new one first, a save goes on.
+TEST_F(SessionSave, EveryLock) {
+  EXPECT_EQ(calls_of(locks), 1u);
+  for (const int number : {ENOLCK, EOPNOTSUPP, EINTR, EWOULDBLOCK}) {
+    locks.calls = 0;
+    locks.number = number;
+    locks.fail_at = 1;
+    EXPECT_EQ(session_.save("slot"), FSV_OK) << session_.error().message;
+    locks.fail_at = 0;
+    EXPECT_EQ(folder_.names(), std::set<std::string>{"slot"});
+  }
+}
+
+// A process that dies while it saves leaves the older file and a part of the new one, which the next save replaces.
+TEST_F(SessionSave, EveryWriteThatAProcessDiesAt) {
+  const uint64_t count = calls_of(writes);
+  for (uint64_t n = 1; n <= count; ++n) {
+    const pid_t child = fork();
+    ASSERT_GE(child, 0);
+    if (child == 0) {  // what it changes is its own
+      writes.calls = 0;
+      writes.number = kDies;
+      writes.fail_at = n;
+      (void)session_.save("slot");
+      _exit(1);
+    }
+    int ended = 0;
+    ASSERT_EQ(waitpid(child, &ended, 0), child);
+    ASSERT_TRUE(WIFEXITED(ended) && WEXITSTATUS(ended) == kDiedStatus) << n;
+    ASSERT_EQ(folder_.names(), (std::set<std::string>{"slot", "slot.part"})) << n;
+    ASSERT_EQ(bytes_of_file(folder_.path_of("slot")), whole_) << n;
+    if (n % 2 == 0) continue;  // some die over what others left
+    ASSERT_EQ(session_.save("slot"), FSV_OK) << session_.error().message;
+    ASSERT_EQ(folder_.names(), std::set<std::string>{"slot"}) << n;
+    whole_ = session_.exported();
+    ASSERT_EQ(bytes_of_file(folder_.path_of("slot")), whole_) << n;
+  }
 }
 
 TEST_F(SessionSave, WritesThatAreShortOrInterruptedGoOn) {
