@@ -113,6 +113,8 @@ static void print_fsv_engine_config(void) {
   FIELD(fsv_engine_config, allocator);
   FIELD(fsv_engine_config, clock);
   FIELD(fsv_engine_config, executor);
+  FIELD(fsv_engine_config, write_folder);
+  FIELD(fsv_engine_config, write_folder_size);
   END();
 }
 static void print_fsv_model_info(void) {

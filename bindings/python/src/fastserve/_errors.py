@@ -37,7 +37,7 @@ class NotFoundError(FastserveError, LookupError):
 
 
 class IoError(FastserveError):
-    """Opening or reading failed; message has the system's reason."""
+    """Opening, reading or writing failed; message has the system's reason."""
 
     status = Status.ERROR_IO
 

@@ -14,6 +14,7 @@ CHOICES_MAX = 64
 
 fsv_log_function = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_int32, ctypes.POINTER(ctypes.c_char), ctypes.c_size_t)
 fsv_task = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_uint32)
+fsv_write_function = ctypes.CFUNCTYPE(ctypes.c_int32, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_size_t, ctypes.c_uint64)
 
 
 class fsv_error(ctypes.Structure):
@@ -130,6 +131,8 @@ class fsv_engine_config(ctypes.Structure):
         ("allocator", ctypes.POINTER(fsv_allocator)),
         ("clock", ctypes.POINTER(fsv_clock)),
         ("executor", ctypes.POINTER(fsv_executor)),
+        ("write_folder", ctypes.POINTER(ctypes.c_char)),
+        ("write_folder_size", ctypes.c_size_t),
     ]
 
 
@@ -496,6 +499,10 @@ FUNCTIONS: dict[str, tuple[Any, list[Any]]] = {
     "fsv_session_fork": (ctypes.c_int32, [ctypes.c_void_p, ctypes.c_size_t, ctypes.POINTER(ctypes.c_void_p), ctypes.POINTER(fsv_error)]),
     "fsv_session_truncate": (ctypes.c_int32, [ctypes.c_void_p, ctypes.c_size_t, ctypes.POINTER(fsv_error)]),
     "fsv_session_undo": (ctypes.c_int32, [ctypes.c_void_p, ctypes.POINTER(fsv_error)]),
+    "fsv_session_export": (ctypes.c_int32, [ctypes.c_void_p, ctypes.c_uint32, fsv_write_function, ctypes.c_void_p, ctypes.POINTER(fsv_error)]),
+    "fsv_session_save": (ctypes.c_int32, [ctypes.c_void_p, ctypes.c_char_p, ctypes.c_size_t, ctypes.c_uint32, ctypes.POINTER(fsv_error)]),
+    "fsv_session_import": (ctypes.c_int32, [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_size_t, ctypes.POINTER(ctypes.c_void_p), ctypes.POINTER(fsv_error)]),
+    "fsv_session_load": (ctypes.c_int32, [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_char_p, ctypes.c_size_t, ctypes.POINTER(ctypes.c_void_p), ctypes.POINTER(fsv_error)]),
     "fsv_session_info_init": (None, [ctypes.POINTER(fsv_session_info), ctypes.c_uint32]),
     "fsv_session_get_info": (ctypes.c_int32, [ctypes.c_void_p, ctypes.POINTER(fsv_session_info), ctypes.POINTER(fsv_error)]),
     "fsv_session_get_tokens": (ctypes.c_int32, [ctypes.c_void_p, ctypes.POINTER(ctypes.c_int32), ctypes.c_size_t, ctypes.POINTER(ctypes.c_size_t), ctypes.POINTER(fsv_error)]),

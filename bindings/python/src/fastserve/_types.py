@@ -11,8 +11,8 @@ __all__ = [
     "EarlyStopping", "EngineConfigOptions", "EventType", "FinishReason", "GenerateConfigOptions", "Kernels",
     "KvDtype", "LoadConfigOptions", "LoadFlags", "LogLevel", "MachineCeilings", "MachineInfo", "MemoryEstimate",
     "MemoryStats", "MemoryUse", "Metrics", "Mode", "ModelInfo", "RequestInfo", "RequestState", "SamplingOptions",
-    "Scheduler", "ScoreFlags", "SessionInfo", "SessionMode", "Stage", "Status", "ThreadPriority", "TicketInfo",
-    "TicketState", "TokenAttributes", "TokenizeFlags"
+    "Scheduler", "ScoreFlags", "SessionInfo", "SessionMode", "SessionMode", "Stage", "Status", "ThreadPriority",
+    "TicketInfo", "TicketState", "TokenAttributes", "TokenizeFlags"
 ]
 
 
@@ -22,7 +22,7 @@ class Status(enum.IntEnum):
     ERROR_OUT_OF_MEMORY = 2  # the machine or the host's allocator refused
     ERROR_BUDGET_TOO_SMALL = 3  # the engine's memory budget cannot hold this; message has the bytes needed
     ERROR_NOT_FOUND = 4  # no such file, tensor, key or device
-    ERROR_IO = 5  # opening or reading failed; message has the system's reason
+    ERROR_IO = 5  # opening, reading or writing failed; message has the system's reason
     ERROR_CORRUPT = 6  # a file contradicts its own format
     ERROR_UNSUPPORTED = 7  # well-formed, but of a kind that this build cannot run; named in message
     ERROR_STALE = 8  # the handle, request or ticket was released or has ended
@@ -149,6 +149,25 @@ class TokenAttributes(enum.IntEnum):
 
 class ChatFlags(enum.IntEnum):
     ADD_GENERATION_PROMPT = 1
+
+
+class SessionMode(enum.IntEnum):
+    # Sessions can be kept elsewhere: in a file, in a game's save, encrypted, on a server. What is saved is the
+    # text, the
+    # turns that can be taken back, and the keys and values that are in the pool, so that the next turn computes
+    # only what
+    # is new. The bytes are the same for the same session and begin with no secret: who can read them, can read
+    # the text.
+    # They belong to the model whose session it was: to the same weights and hyperparameters (rope, windows, caps
+    # and all),
+    # loaded with the same load_dtype, in any engine, process or version of the library. Keys and values serve
+    # engines with
+    # the same kv_dtype; in others, and where requests that run leave no room in the pool, they are left out and
+    # the next
+    # request computes them again. So answers may differ in the last bits of a logit from those of this machine
+    # where
+    # another processor had computed them; FSV_SESSION_TEXT_ONLY leaves them out from the beginning.
+    TEXT_ONLY = 1
 
 
 class Stage(enum.IntEnum):
@@ -458,7 +477,7 @@ class TicketInfo:
 
 @dataclasses.dataclass(frozen=True)
 class SessionInfo:
-    # 1: a request was submitted and has not finished
+    # 1: a request was submitted and has not finished, or it is being saved
     busy: int
     # of the text
     token_count: int
