@@ -1,11 +1,12 @@
 #!/usr/bin/env bash
 # test.sh NAME: tests the binding in bindings/NAME; 77 where its toolchain is missing. ctest sets, as absolute paths:
-# LIBRARY (libfastserve.so), LAYOUT (the compiled conformance/layout.c), WORK (a scratch folder), MODELS, PYTHON.
+# LIBRARY (libfastserve.so), LAYOUT (the compiled conformance/layout.c), WORK (a scratch folder), BUILD, MODELS, PYTHON.
 set -euo pipefail
 BINDINGS=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 ROOT=$(dirname "$BINDINGS")
 NAME=$1
 HERE=$BINDINGS/$NAME
+TINY=$BINDINGS/conformance/tiny.gguf.bin
 mkdir -p "$WORK"
 
 # need <program> [hint]: skips the test where a program of the toolchain is missing.
@@ -16,6 +17,23 @@ need() {
 }
 
 say() { printf '== %s: %s\n' "$NAME" "$*"; }
+
+# readme_example <language>: the first example of the binding's README, at most 15 lines of it.
+readme_example() {
+  local example
+  example=$(sed -n "/^\`\`\`$1\$/,/^\`\`\`\$/p" "$HERE/README.md" | sed '1d;/^```$/,$d')
+  [ -n "$example" ] && [ "$(grep -c . <<<"$example")" -le 15 ] || {
+    echo "the first $1 example of $HERE/README.md is missing or has more than 15 lines" >&2
+    return 1
+  }
+  printf '%s\n' "$example"
+}
+
+# The model that the READMEs name, in the current folder: the real one, or the tiny one under its name.
+as_readme_model() {
+  local name=smollm2-135m-instruct-q4_1.gguf
+  ln -sf "$([ -f "$MODELS/$name" ] && echo "$MODELS/$name" || echo "$TINY")" "$name"
+}
 
 # conformance <runner> [argument...]: replies are compared with those that other bindings had of the same library.
 conformance() {

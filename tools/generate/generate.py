@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 sys.dont_write_bytecode = True
+import emit_cpp  # noqa: E402
 import emit_layout  # noqa: E402
 import emit_python  # noqa: E402
 import header  # noqa: E402
@@ -19,7 +20,7 @@ ROOT = Path(__file__).resolve().parents[2]
 def outputs(api):
     """{path: text} of every generated file."""
     files = {"bindings/conformance/layout.c": emit_layout.emit(api)}
-    for emitter in (emit_python,):
+    for emitter in (emit_cpp, emit_python):
         files.update(emitter.emit(api))
     return files
 

@@ -1,0 +1,452 @@
+// fastserve for C++17: RAII over fastserve.h, in headers alone. Needs neither exceptions nor RTTI: what can fail
+// returns a Result. Objects are movable, release what they hold, and may be used from any thread; closing twice is
+// harmless, and what is called after it fails with FSV_ERROR_STALE.
+//
+//   auto engine = fsv::Engine::create();
+//   auto model = engine->load("model.gguf");
+//   if (!model) return puts(model.error().message.c_str());
+//   auto answer = model->generate("The capital of France is");
+//   while (auto piece = answer->next()) fputs(piece->text.c_str(), stdout);
+#pragma once
+#include <fastserve.h>
+
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <type_traits>
+#include <utility>
+#include <vector>
+
+#include "fastserve_pump.hpp"
+#include "fastserve_types.hpp"
+
+namespace fsv {
+
+#if defined(__cpp_exceptions)
+class Exception : public std::exception {
+ public:
+  explicit Exception(Error error) : error_(std::move(error)) {}
+  const char* what() const noexcept override { return error_.message.c_str(); }
+  const Error& error() const noexcept { return error_; }
+
+ private:
+  Error error_;
+};
+#endif
+
+// A value, or why there is none.
+template <class T>
+class [[nodiscard]] Result {
+ public:
+  Result(T value) : value_(std::move(value)) {}
+  Result(Error error) : error_(std::move(error)) {}
+
+  explicit operator bool() const noexcept { return value_.has_value(); }
+  const Error& error() const noexcept { return error_; }
+  T& operator*() noexcept { return *value_; }
+  T* operator->() noexcept { return &*value_; }
+#if defined(__cpp_exceptions)
+  // The value; throws where there is none.
+  T& value() & {
+    if (!value_) throw Exception(error_);
+    return *value_;
+  }
+  T value() && {
+    if (!value_) throw Exception(std::move(error_));
+    return std::move(*value_);
+  }
+#endif
+
+ private:
+  std::optional<T> value_;
+  Error error_;
+};
+
+struct Done {};  // what calls without a value return
+constexpr uint64_t kForever = UINT64_MAX;
+
+namespace detail {
+
+inline Error error_of(fsv_status status, const fsv_error& error) {
+  return {status, std::string(error.message, error.message_size)};
+}
+
+// Calls `function(arguments..., &error)`; `value` is what the caller makes of its success.
+template <class T, class Function, class... Arguments>
+Result<T> call(T&& value, Function function, Arguments... arguments) {
+  fsv_error error{};
+  const fsv_status status = function(arguments..., &error);
+  if (status != FSV_OK) return error_of(status, error);
+  return std::forward<T>(value);
+}
+
+// A reference-counted handle of the library, released once. The number stays after close(): the library knows it to be
+// stale.
+template <class T, fsv_status (*kRelease)(T*, fsv_error*)>
+class Handle {
+ public:
+  explicit Handle(T* handle) noexcept : handle_(handle), is_open_(true) {}
+  Handle(Handle&& other) noexcept
+      : handle_(std::exchange(other.handle_, nullptr)), is_open_(std::exchange(other.is_open_, false)) {}
+  Handle& operator=(Handle&& other) noexcept {
+    if (this != &other) {
+      close();
+      handle_ = std::exchange(other.handle_, nullptr);
+      is_open_ = std::exchange(other.is_open_, false);
+    }
+    return *this;
+  }
+  ~Handle() { close(); }
+
+  T* get() const noexcept { return handle_; }
+  void close() noexcept {
+    if (std::exchange(is_open_, false)) (void)kRelease(handle_, nullptr);
+  }
+
+ private:
+  T* handle_;
+  bool is_open_;
+};
+using EngineHandle = Handle<fsv_engine, fsv_engine_release>;
+using ModelHandle = Handle<fsv_model, fsv_model_release>;
+using SessionHandle = Handle<fsv_session, fsv_session_release>;
+
+// What every object of an engine shares.
+struct EngineState {
+  EngineState(fsv_engine* engine, bool is_pumped) : handle(engine), pump(engine, is_pumped) {}
+  EngineHandle handle;
+  Pump pump;
+};
+
+// Fills a container by a function that takes (array, capacity, &count); asks for its size first.
+template <class Container, class Function>
+Result<Container> fill(Function function) {
+  Container values;
+  fsv_error error{};
+  size_t count = 0;
+  fsv_status status = function(static_cast<typename Container::pointer>(nullptr), size_t{0}, &count, &error);
+  if (status == FSV_OK && count > 0) {
+    values.resize(count);
+    status = function(values.data(), values.size(), &count, &error);
+  }
+  if (status != FSV_OK) return error_of(status, error);
+  values.resize(count);
+  return values;
+}
+
+inline fsv_string string_of(std::string_view text) { return {text.data(), text.size()}; }
+
+}  // namespace detail
+
+struct Message {
+  std::string role, content;
+};
+
+// Settings of a request: those of fsv_generate_config, but the prompt, and those of `sampling` once it is there.
+struct GenerateOptions : GenerateConfig {
+  std::optional<Sampling> sampling_options;  // none: as the model's makers want it
+  std::vector<std::string> stop;
+  std::vector<int32_t> stop_ids;
+
+  // Begins with the settings of fsv_sampling_init: change these.
+  Sampling& sampling_settings() {
+    if (!sampling_options) sampling_options.emplace();
+    return *sampling_options;
+  }
+};
+
+// New tokens, and the text that they complete.
+using Piece = Event;
+
+// A running request. Iterate it with next(); the destructor cancels what still runs.
+class Generation {
+ public:
+  Generation(Generation&&) noexcept = default;
+  Generation& operator=(Generation&& other) noexcept {
+    if (this != &other) {
+      close();
+      state_ = std::move(other.state_);
+      sink_ = std::move(other.sink_);
+      request_ = other.request_;
+      end_ = std::move(other.end_);
+      failure_ = std::move(other.failure_);
+      is_over_ = other.is_over_;
+    }
+    return *this;
+  }
+  ~Generation() { close(); }
+
+  // The next piece. None at the end, or where it fails: error() tells which; FSV_ERROR_TIMEOUT after `timeout_us`, and
+  // one may go on.
+  std::optional<Piece> next(uint64_t timeout_us = kForever) {
+    failure_.status = FSV_OK;
+    while (!is_over_) {
+      Event event;
+      fsv_error error{};
+      const fsv_status status = state_->pump.next(*sink_, timeout_us, event, error);
+      if (status != FSV_OK) {
+        failure_ = detail::error_of(status, error);
+        is_over_ = status != FSV_ERROR_TIMEOUT;
+        return std::nullopt;
+      }
+      if (event.numbers.type == FSV_EVENT_TOKENS || event.numbers.type == FSV_EVENT_SCORE) return event;
+      if (event.numbers.type == FSV_EVENT_FINISHED) finish(std::move(event));
+    }
+    return std::nullopt;
+  }
+
+  // Waits for the end: all text (of the first choice).
+  Result<std::string> text() {
+    std::string all;
+    while (auto piece = next()) {
+      if (piece->numbers.choice == 0) all += piece->text;
+    }
+    if (failure_.status != FSV_OK) return failure_;
+    return all;
+  }
+
+  // FSV_OK, or why next() gave nothing.
+  const Error& error() const noexcept { return failure_; }
+  // The FINISHED event with its counts, once the end was reached.
+  const std::optional<Event>& end() const noexcept { return end_; }
+  fsv_finish_reason finish_reason() const noexcept { return end_ ? end_->numbers.finish_reason : FSV_FINISH_NONE; }
+
+  // Asks the request to end, from any thread; next() goes on to its end.
+  void cancel() noexcept {
+    if (state_) (void)fsv_request_cancel(state_->handle.get(), request_, nullptr);
+  }
+  // Cancels, and forgets the rest.
+  void close() noexcept {
+    if (!state_ || is_over_) return;
+    cancel();
+    is_over_ = true;
+    state_->pump.close(*sink_);
+  }
+
+ private:
+  friend class Model;
+  explicit Generation(std::shared_ptr<detail::EngineState> state)
+      : state_(std::move(state)), sink_(state_->pump.open()) {}
+
+  void finish(Event event) {
+    is_over_ = true;
+    if (event.numbers.status != FSV_OK) failure_ = {event.numbers.status, event.message};
+    end_ = std::move(event);
+  }
+
+  std::shared_ptr<detail::EngineState> state_;
+  std::shared_ptr<detail::Sink> sink_;
+  fsv_request request_ = 0;
+  std::optional<Event> end_;
+  Error failure_;
+  bool is_over_ = false;
+};
+
+// A text kept between requests, which name it: options.session = session.get().
+class Session {
+ public:
+  fsv_session* get() const noexcept { return handle_.get(); }
+  void close() noexcept { handle_.close(); }
+
+  // A session of the first `token_count` tokens; what is computed of them is shared.
+  Result<Session> fork(size_t token_count = SIZE_MAX) {
+    fsv_session* made = nullptr;
+    auto done = detail::call(Done{}, fsv_session_fork, get(), token_count, &made);
+    if (!done) return done.error();
+    return Session(made);
+  }
+  Result<Done> truncate(size_t token_count) { return detail::call(Done{}, fsv_session_truncate, get(), token_count); }
+  Result<Done> undo() { return detail::call(Done{}, fsv_session_undo, get()); }
+  Result<SessionInfo> info() {
+    SessionInfo info;
+    auto done = detail::call(Done{}, fsv_session_get_info, get(), static_cast<fsv_session_info*>(&info));
+    if (!done) return done.error();
+    return info;
+  }
+  Result<std::vector<int32_t>> token_ids() {
+    return detail::fill<std::vector<int32_t>>([this](int32_t* ids, size_t capacity, size_t* count, fsv_error* error) {
+      return fsv_session_get_tokens(get(), ids, capacity, count, error);
+    });
+  }
+
+ private:
+  friend class Model;
+  explicit Session(fsv_session* handle) noexcept : handle_(handle) {}
+  detail::SessionHandle handle_;
+};
+
+// A model in its engine. After close() no new request can name it; running ones finish.
+class Model {
+ public:
+  fsv_model* get() const noexcept { return handle_.get(); }
+  void close() noexcept { handle_.close(); }
+
+  // Begin an answer, and return at once.
+  Result<Generation> generate(std::string_view prompt, GenerateOptions options = {}) {
+    options.text = prompt.data() != nullptr ? prompt.data() : "";
+    options.text_size = prompt.size();
+    return submit(options, [this](const fsv_generate_config* config, fsv_request* request, fsv_error* error) {
+      return fsv_submit_generate(engine(), get(), config, request, error);
+    });
+  }
+  Result<Generation> generate(const std::vector<int32_t>& prompt, GenerateOptions options = {}) {
+    options.token_ids = prompt.data();
+    options.token_count = prompt.size();
+    return submit(options, [this](const fsv_generate_config* config, fsv_request* request, fsv_error* error) {
+      return fsv_submit_generate(engine(), get(), config, request, error);
+    });
+  }
+  Result<Generation> chat(const std::vector<Message>& messages, GenerateOptions options = {}) {
+    const auto parts = messages_of(messages);
+    Chat chat;
+    chat.messages = parts.data();
+    chat.message_count = parts.size();
+    return submit(options, [&](const fsv_generate_config* config, fsv_request* request, fsv_error* error) {
+      return fsv_submit_chat(engine(), get(), &chat, config, request, error);
+    });
+  }
+
+  Result<Session> session() {
+    fsv_session* made = nullptr;
+    auto done = detail::call(Done{}, fsv_session_create, engine(), get(), &made);
+    if (!done) return done.error();
+    return Session(made);
+  }
+
+  Result<ModelInfo> info() {
+    ModelInfo info;
+    auto done = detail::call(Done{}, fsv_model_get_info, get(), static_cast<fsv_model_info*>(&info));
+    if (!done) return done.error();
+    return info;
+  }
+  Result<std::vector<int32_t>> tokenize(std::string_view text, uint32_t flags = FSV_TOKENIZE_ADD_BOS) {
+    return detail::fill<std::vector<int32_t>>([&](int32_t* ids, size_t capacity, size_t* count, fsv_error* error) {
+      return fsv_tokenize(get(), text.data(), text.size(), flags, ids, capacity, count, error);
+    });
+  }
+  Result<std::string> detokenize(const std::vector<int32_t>& ids, uint32_t flags = FSV_DETOKENIZE_SKIP_SPECIAL) {
+    return detail::fill<std::string>([&](char* buffer, size_t capacity, size_t* size, fsv_error* error) {
+      return fsv_detokenize(get(), ids.data(), ids.size(), flags, buffer, capacity, size, error);
+    });
+  }
+  // The conversation as the model's template writes it.
+  Result<std::string> render_chat(const std::vector<Message>& messages,
+                                  uint32_t flags = FSV_CHAT_ADD_GENERATION_PROMPT) {
+    const auto parts = messages_of(messages);
+    return detail::fill<std::string>([&](char* buffer, size_t capacity, size_t* size, fsv_error* error) {
+      return fsv_chat_render(get(), parts.data(), parts.size(), flags, buffer, capacity, size, error);
+    });
+  }
+
+ private:
+  friend class Engine;
+  Model(std::shared_ptr<detail::EngineState> state, fsv_model* handle) : state_(std::move(state)), handle_(handle) {}
+
+  fsv_engine* engine() const noexcept { return state_->handle.get(); }
+
+  static std::vector<fsv_chat_message> messages_of(const std::vector<Message>& messages) {
+    std::vector<fsv_chat_message> parts;
+    for (const Message& message : messages) {
+      parts.push_back({message.role.data(), message.role.size(), message.content.data(), message.content.size()});
+    }
+    return parts;
+  }
+
+  template <class Submit>
+  Result<Generation> submit(GenerateOptions& options, Submit submit_config) {
+    Generation generation(state_);
+    std::vector<fsv_string> stops;
+    for (const std::string& stop : options.stop) stops.push_back(detail::string_of(stop));
+    options.user_data = generation.sink_->key;
+    options.stop_strings = stops.data();
+    options.stop_string_count = stops.size();
+    options.stop_token_ids = options.stop_ids.data();
+    options.stop_token_count = options.stop_ids.size();
+    if (options.sampling_options) options.sampling = &*options.sampling_options;
+    fsv_error error{};
+    const fsv_status status = submit_config(&options, &generation.request_, &error);
+    if (status == FSV_OK) return generation;
+    generation.is_over_ = true;
+    state_->pump.close(*generation.sink_);
+    return detail::error_of(status, error);
+  }
+
+  std::shared_ptr<detail::EngineState> state_;
+  detail::ModelHandle handle_;
+};
+
+// Runs requests of the models loaded in it, many at once. Ends when it and all that it made are gone, or with close().
+class Engine {
+ public:
+  static Result<Engine> create(const EngineConfig& config = {}) {
+    fsv_engine* made = nullptr;
+    auto done = detail::call(Done{}, fsv_engine_create, static_cast<const fsv_engine_config*>(&config), &made);
+    if (!done) return done.error();
+    return Engine(std::make_shared<detail::EngineState>(made, config.mode == FSV_MODE_PUMPED));
+  }
+
+  fsv_engine* get() const noexcept { return state_->handle.get(); }
+  void close() noexcept { state_->handle.close(); }
+
+  // Loads a GGUF file or a Hugging Face folder and waits for it. `on_progress(bytes_done, bytes_total)` is called
+  // meanwhile; false cancels the load (FSV_ERROR_CANCELLED).
+  using Progress = std::function<bool(uint64_t, uint64_t)>;
+  Result<Model> load(std::string_view path, const Progress& on_progress = nullptr, LoadConfig config = {}) {
+    const auto sink = state_->pump.open();
+    config.path = path.data();
+    config.path_size = path.size();
+    config.user_data = sink->key;
+    fsv_ticket ticket = 0;
+    auto done = detail::call(Done{}, fsv_model_load, get(), static_cast<const fsv_load_config*>(&config), &ticket);
+    if (done) done = follow(*sink, ticket, on_progress);
+    state_->pump.close(*sink);
+    if (!done) return done.error();
+    fsv_model* model = nullptr;
+    done = detail::call(Done{}, fsv_ticket_take_model, get(), ticket, &model);
+    if (!done) return done.error();
+    return Model(state_, model);
+  }
+
+  Result<Done> pause() { return detail::call(Done{}, fsv_engine_pause, get()); }
+  Result<Done> resume() { return detail::call(Done{}, fsv_engine_resume, get()); }
+  // Pumped engines: works for about `max_us`; whether work is left.
+  Result<bool> step(uint64_t max_us) {
+    uint32_t more = 0;
+    auto done = detail::call(Done{}, fsv_engine_step, get(), max_us, &more);
+    if (!done) return done.error();
+    return more != 0;
+  }
+  Result<Done> shutdown(uint64_t timeout_us = kForever) {
+    return detail::call(Done{}, fsv_engine_shutdown, get(), timeout_us);
+  }
+  Result<MemoryStats> memory_stats() {
+    MemoryStats stats;
+    auto done = detail::call(Done{}, fsv_memory_get_stats, get(), static_cast<fsv_memory_stats*>(&stats));
+    if (!done) return done.error();
+    return stats;
+  }
+
+ private:
+  explicit Engine(std::shared_ptr<detail::EngineState> state) : state_(std::move(state)) {}
+
+  // Until the load has ended, however it did: taking the model tells.
+  Result<Done> follow(detail::Sink& sink, fsv_ticket ticket, const Progress& on_progress) {
+    for (Event event; event.numbers.type != FSV_EVENT_LOAD_FINISHED;) {
+      fsv_error error{};
+      const fsv_status status = state_->pump.next(sink, kForever, event, error);
+      const bool is_wanted = status != FSV_OK || event.numbers.status != FSV_OK || !on_progress ||
+                             on_progress(event.numbers.bytes_done, event.numbers.bytes_total);
+      if (status == FSV_OK && is_wanted) continue;
+      (void)fsv_ticket_cancel(get(), ticket, nullptr);
+      if (is_wanted) return detail::error_of(status, error);
+      return Error{FSV_ERROR_CANCELLED, "the load was cancelled"};
+    }
+    return Done{};
+  }
+
+  std::shared_ptr<detail::EngineState> state_;
+};
+
+}  // namespace fsv
