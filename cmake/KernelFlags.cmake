@@ -9,7 +9,7 @@ if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
 endif()
 set(avx512_vnni_flags ${avx512_flags} -mavx512vnni)
 set(avx512_bf16_flags ${avx512_vnni_flags} -mavx512bf16)
-set(amx_flags ${avx512_bf16_flags} -mamx-tile -mamx-int8 -mamx-bf16)
+set(amx_flags ${avx512_bf16_flags} -mamx-tile -mamx-int8 -mamx-bf16 -mprfchw)
 
 if(CMAKE_SYSTEM_PROCESSOR MATCHES "^(x86_64|AMD64|amd64)$" AND NOT FASTSERVE_SCALAR)
   set(FASTSERVE_X86_KERNELS ON)

@@ -112,7 +112,15 @@ struct QuantizedRows {
   float* scales;   // [m][cols/32]
   int32_t* sums;   // [m][cols/32], sum of the block's int8 values
   int64_t cols;
+  // For kernels that take sixteen rows at a time: [m/16][cols/32][16], scales and float(sum) * scale. Both or neither;
+  // without them such kernels leave the work to others of the same bits. Written by the quantising kernels of tables
+  // that have a use for them.
+  float* tile_scales = nullptr;
+  float* tile_sums = nullptr;
 };
+constexpr int64_t quantized_tile_index(int64_t row, int64_t block, int64_t row_blocks) {
+  return (row / 16 * row_blocks + block) * 16 + row % 16;
+}
 
 enum class Epilogue : uint32_t {
   kStore = 0,  // out = acc (+ bias)

@@ -35,7 +35,9 @@ struct Problem {
     values_.resize(input_.size());
     scales_.resize(input_.size() / 32);
     sums_.resize(scales_.size());
-    q8_ = {values_.data(), scales_.data(), sums_.data(), cols};
+    tile_scales_.resize(static_cast<size_t>((m + 15) / 16 * 16 * cols / 32));
+    tile_sums_.resize(tile_scales_.size());
+    q8_ = {values_.data(), scales_.data(), sums_.data(), cols, tile_scales_.data(), tile_sums_.data()};
     rounded_.resize(static_cast<size_t>(m * bf16_stride()));
     output_.resize(static_cast<size_t>(m * rows));
   }
@@ -65,7 +67,7 @@ struct Problem {
   std::vector<uint16_t> rounded_;
   std::vector<uint8_t> weights_;
   PackedMatrix matrix_{};
-  std::vector<float> input_, scales_, output_;
+  std::vector<float> input_, scales_, tile_scales_, tile_sums_, output_;
   std::vector<int8_t> values_;
   std::vector<int32_t> sums_;
   kernels::QuantizedRows q8_{};

@@ -13,8 +13,13 @@ constexpr int64_t kQuantizeChunk = 512;  // columns; a multiple of kActivationBl
 [[maybe_unused]] static inline void quantize_columns(void (*quantize)(const QuantizeArgs*), const QuantizedRows& output,
                                                      const float* chunk, int64_t row, int64_t begin, int64_t end) {
   const int64_t first = row * output.cols + begin;
-  const QuantizedRows columns = {output.values + first, output.scales + first / kActivationBlock,
-                                 output.sums + first / kActivationBlock, end - begin};
+  QuantizedRows columns = {output.values + first, output.scales + first / kActivationBlock,
+                           output.sums + first / kActivationBlock, end - begin};
+  if (output.tile_scales != nullptr) {
+    const int64_t at = quantized_tile_index(row, begin / kActivationBlock, output.cols / kActivationBlock);
+    columns.tile_scales = output.tile_scales + at;
+    columns.tile_sums = output.tile_sums + at;
+  }
   const QuantizeArgs args = {chunk, end - begin, &columns, 0, 1};
   quantize(&args);
 }

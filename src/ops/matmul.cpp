@@ -20,7 +20,7 @@ int64_t panel_end(const MatmulOutput& output) {
 int64_t panel_count(const MatmulOutput& output) { return panel_end(output) - output.panel_begin; }
 
 QuantizedRows quantized_rows(const InputScratch& scratch, int64_t cols) {
-  return {scratch.values, scratch.scales, scratch.sums, cols};
+  return {scratch.values, scratch.scales, scratch.sums, cols, scratch.tile_scales, scratch.tile_sums};
 }
 
 struct InputForms {

@@ -15,6 +15,7 @@ struct InputScratch {
   int8_t* values = nullptr;
   float* scales = nullptr;
   int32_t* sums = nullptr;
+  float *tile_scales = nullptr, *tile_sums = nullptr;  // see kernels::QuantizedRows
   uint16_t* rounded = nullptr;  // bf16, rows of bf16_stride(cols)
 };
 // Elements between rows of activations rounded to bf16.

@@ -52,13 +52,25 @@ struct Input {
     if (cols % 32 != 0) return;
     const kernels::QuantizeArgs args = {floats.data(), cols, &q8, 0, m};
     kernels::reference_cpu_table().quantize_q8(&args);
+    tile_scales.resize(static_cast<size_t>((m + 15) / 16 * 16 * cols / 32));
+    tile_sums.resize(tile_scales.size());
+    for (int64_t row = 0; row < m; ++row) {
+      for (int64_t b = 0; b < cols / 32; ++b) {
+        const auto from = static_cast<size_t>(row * (cols / 32) + b);
+        const auto to = static_cast<size_t>(kernels::quantized_tile_index(row, b, cols / 32));
+        tile_scales[to] = scales[from];
+        tile_sums[to] = scales[from] * static_cast<float>(sums[from]);
+      }
+    }
+    q8.tile_scales = tile_scales.data();
+    q8.tile_sums = tile_sums.data();
   }
   Input(const Input&) = delete;
 
   int64_t m, cols;
   std::vector<float> floats;
   std::vector<int8_t> values;
-  std::vector<float> scales;
+  std::vector<float> scales, tile_scales, tile_sums;
   std::vector<int32_t> sums;
   QuantizedRows q8{};
 };
@@ -78,8 +90,12 @@ void multiply(const Path& path, const PackedMatrix& w, const Input& input, int64
   MatmulArgs args{};
   args.weights = &w;
   const int64_t blocks = w.cols / 32;
-  const QuantizedRows part = {input.q8.values + row_begin * w.cols, input.q8.scales + row_begin * blocks,
-                              input.q8.sums + row_begin * blocks, w.cols};
+  QuantizedRows part = {input.q8.values + row_begin * w.cols, input.q8.scales + row_begin * blocks,
+                        input.q8.sums + row_begin * blocks, w.cols};
+  if (row_begin % 16 == 0 && input.q8.tile_scales != nullptr) {  // elsewhere kernels do without
+    part.tile_scales = input.q8.tile_scales + row_begin * blocks;
+    part.tile_sums = input.q8.tile_sums + row_begin * blocks;
+  }
   args.input_q8 = &part;
   args.input = input.floats.data() + row_begin * input.cols;
   args.input_stride = input.cols;

@@ -17,7 +17,7 @@ constexpr int kSectionBlocks = 20;  // K-blocks unpacked at once, at most
 constexpr int kChunkRows = 256;     // activation rows that meet an unpacked section
 constexpr int kSums = kTileRows * kPanelRows;
 constexpr int kAhead = 2;     // K-blocks between multiplying and reading: stores of tiles reach loads slowly
-constexpr int kInFlight = 4;  // buffers, a power of two
+constexpr int kInFlight = 4;  // buffers
 
 // Part of a panel, unpacked.
 template <typename V>
@@ -31,8 +31,7 @@ template <typename V>
 struct AmxWorkspace {
   Section<V> section;
   alignas(64) float acc[kChunkRows * kPanelRows];
-  alignas(64) int32_t products[kInFlight][kSums];             // of this K-block and of those under way
-  alignas(64) float scaled_sums[kTileRows * kSectionBlocks];  // [row][block]: a_scale * a_sum, for minimums
+  alignas(64) int32_t products[kInFlight][kSums];  // of this K-block and of those under way
 };
 
 template <typename V>
@@ -51,21 +50,9 @@ FASTSERVE_APART void unpack_section(const uint8_t* panel, int64_t block_begin, i
 struct RowGroup {
   const int8_t* values;
   int64_t value_stride;
-  const float* scales;
-  const int32_t* sums;
-  int64_t block_stride;  // of scales and sums
+  const float* scales;  // [block][16 rows]
+  const float* sums;    // as scales
 };
-
-FASTSERVE_INLINE void scale_sums(const RowGroup& rows, int blocks, float* scaled_sums) {
-  for (int i = 0; i < kTileRows; ++i) {
-    for (int b = 0; b < blocks; b += 16) {
-      const int n = blocks - b < 16 ? blocks - b : 16;
-      const __m512i sums = _mm512_maskz_loadu_epi32(first_lanes(n), rows.sums + i * rows.block_stride + b);
-      const Vec scales = load_first(rows.scales + i * rows.block_stride + b, n);
-      store_first(scaled_sums + i * kSectionBlocks + b, scales * Vec{_mm512_cvtepi32_ps(sums)}, n);
-    }
-  }
-}
 
 // products = a (sixteen rows) times quants. The two lanes have tiles of their own, so that neighbouring products
 // overlap. Tiles are named by literals: the instructions hold their numbers.
@@ -87,52 +74,69 @@ FASTSERVE_INLINE void multiply_tile(const int8_t* a, int64_t stride, const uint8
 }
 
 template <typename V>
-FASTSERVE_INLINE void multiply_block(const RowGroup& rows, const Section<V>& section, int block, int32_t* products) {
-  const int8_t* a = rows.values + block * kActivationBlock;
-  const uint8_t* quants = section.quants + block * 8 * kTileRowBytes;
-  if (block % 2 == 0) {
-    multiply_tile<0>(a, rows.value_stride, quants, products);
-  } else {
-    multiply_tile<1>(a, rows.value_stride, quants, products);
-  }
-}
-
-template <typename V>
 FASTSERVE_INLINE void add_products(const Section<V>& section, int block, const RowGroup& rows, const int32_t* products,
-                                   const float* scaled_sums, Vec* acc) {
+                                   Vec* acc) {
   const Vec scale = load(section.scales + block * kPanelRows);
+  const float* row_scales = rows.scales + block * kTileRows;
+  const float* row_sums = rows.sums + block * kTileRows;
   Vec min{};
   if constexpr (V::kHasMin) min = load(section.mins + block * kPanelRows);
   FASTSERVE_UNROLL
   for (int i = 0; i < kTileRows; ++i) {
     const Vec product = {_mm512_cvtepi32_ps(_mm512_load_si512(products + i * kPanelRows))};
-    acc[i] = fma(product, scale * splat(rows.scales[i * rows.block_stride + block]), acc[i]);
-    if constexpr (V::kHasMin) acc[i] = fma(min, splat(scaled_sums[i * kSectionBlocks + block]), acc[i]);
+    acc[i] = fma(product, scale * splat(row_scales[i]), acc[i]);
+    if constexpr (V::kHasMin) acc[i] = fma(min, splat(row_sums[i]), acc[i]);
   }
+}
+
+// K-block `block`, which lies in buffer kBuffer, while the one kAhead further on is multiplied.
+template <typename V, int kBuffer>
+FASTSERVE_INLINE void step(const RowGroup& rows, int block, int blocks, AmxWorkspace<V>* space, Vec* acc) {
+  const int next = block + kAhead;
+  if (next < blocks) {
+    multiply_tile<kBuffer % 2>(rows.values + next * kActivationBlock, rows.value_stride,
+                               space->section.quants + next * 8 * kTileRowBytes,
+                               space->products[(kBuffer + kAhead) % kInFlight]);
+  }
+  add_products<V>(space->section, block, rows, space->products[kBuffer], acc);
 }
 
 // Sixteen rows against a section; acc_memory [row][16 lanes] is read unless `fresh`, and written.
 template <typename V>
 FASTSERVE_APART void multiply_rows(const RowGroup& rows, int blocks, bool fresh, AmxWorkspace<V>* space,
                                    float* acc_memory) {
-  const Section<V>& section = space->section;
-  if constexpr (V::kHasMin) scale_sums(rows, blocks, space->scaled_sums);
   Vec acc[kTileRows];
   FASTSERVE_UNROLL
   for (int i = 0; i < kTileRows; ++i) acc[i] = fresh ? zero() : load(acc_memory + i * kPanelRows);
-  for (int b = 0; b < kAhead && b < blocks; ++b) multiply_block<V>(rows, section, b, space->products[b]);
-  for (int b = 0; b < blocks; ++b) {
-    if (b + kAhead < blocks) multiply_block<V>(rows, section, b + kAhead, space->products[(b + kAhead) % kInFlight]);
-    add_products<V>(section, b, rows, space->products[b % kInFlight], space->scaled_sums, acc);
+  multiply_tile<0>(rows.values, rows.value_stride, space->section.quants, space->products[0]);
+  if (blocks > 1) {
+    multiply_tile<1>(rows.values + kActivationBlock, rows.value_stride, space->section.quants + 8 * kTileRowBytes,
+                     space->products[1]);
   }
+  int b = 0;
+  for (; b + kInFlight <= blocks; b += kInFlight) {
+    step<V, 0>(rows, b, blocks, space, acc);
+    step<V, 1>(rows, b + 1, blocks, space, acc);
+    step<V, 2>(rows, b + 2, blocks, space, acc);
+    step<V, 3>(rows, b + 3, blocks, space, acc);
+  }
+  if (b < blocks) step<V, 0>(rows, b, blocks, space, acc);
+  if (b + 1 < blocks) step<V, 1>(rows, b + 1, blocks, space, acc);
+  if (b + 2 < blocks) step<V, 2>(rows, b + 2, blocks, space, acc);
   FASTSERVE_UNROLL
   for (int i = 0; i < kTileRows; ++i) store(acc_memory + i * kPanelRows, acc[i]);
 }
 
 RowGroup rows_at(const QuantizedRows& input, int64_t row, int64_t block) {
-  const int64_t row_blocks = input.cols / kActivationBlock;
-  const int64_t first = row * row_blocks + block;
-  return {input.values + first * kActivationBlock, input.cols, input.scales + first, input.sums + first, row_blocks};
+  const int64_t tile = quantized_tile_index(row, block, input.cols / kActivationBlock);
+  return {input.values + row * input.cols + block * kActivationBlock, input.cols, input.tile_scales + tile,
+          input.tile_sums + tile};
+}
+
+// Lines of outputs lie a row apart: they are on their way while the sums are computed.
+FASTSERVE_INLINE void prefetch_output(const MatmulArgs& args, int64_t panel, int64_t row_begin) {
+  const float* out = args.output + row_begin * args.output_stride + panel * kPanelRows;
+  for (int i = 0; i < kTileRows; ++i) __builtin_prefetch(out + i * args.output_stride, 1);
 }
 
 // One panel, rows [row_begin, row_begin + rows), a multiple of 16 and at most kChunkRows.
@@ -145,11 +149,14 @@ void run_chunk(const MatmulArgs& args, int64_t panel, int64_t row_begin, int row
   for (int64_t b = 0; b < blocks; b += step) {
     const int count = static_cast<int>(blocks - b < step ? blocks - b : step);
     unpack_section<V>(w.data + panel * w.panel_bytes, b, count, &space->section);
+    const bool is_last = b + step >= blocks;
     for (int i = 0; i < rows; i += kTileRows) {
-      multiply_rows<V>(rows_at(*args.input_q8, row_begin + i, b), count, b == 0, space, space->acc + i * kPanelRows);
+      float* acc = space->acc + i * kPanelRows;
+      if (is_last) prefetch_output(args, panel, row_begin + i);
+      multiply_rows<V>(rows_at(*args.input_q8, row_begin + i, b), count, b == 0, space, acc);
+      if (is_last) store_tile(args, panel, row_begin + i, kTileRows, acc);
     }
   }
-  store_tile(args, panel, row_begin, rows, space->acc);
 }
 
 TileConfig tile_config() {
@@ -176,7 +183,7 @@ void run_rest(const MatmulArgs& args, int64_t row_begin) {
 template <PackedLayout kLayout>
 void matmul_q8_tiles(const MatmulArgs* args) {
   using V = Vectors<kLayout>;
-  const int64_t tiled = args->m / kTileRows * kTileRows;
+  const int64_t tiled = args->input_q8->tile_scales != nullptr ? args->m / kTileRows * kTileRows : 0;
   if (tiled > 0) {
     AmxWorkspace<V> space;
     const TileConfig config = tile_config();

@@ -42,9 +42,17 @@ inline void quantize_rows(const QuantizeArgs& args) {
   const int64_t blocks = out.cols / kActivationBlock;
   for (int64_t row = args.row_begin; row < args.row_end; ++row) {
     const float* x = args.input + row * args.input_stride;
+    float* scales = out.scales + row * blocks;
+    int32_t* sums = out.sums + row * blocks;
     for (int64_t b = 0; b < blocks; ++b) {
-      quantize_block(x + b * kActivationBlock, out.values + row * out.cols + b * kActivationBlock,
-                     out.scales + row * blocks + b, out.sums + row * blocks + b);
+      quantize_block(x + b * kActivationBlock, out.values + row * out.cols + b * kActivationBlock, scales + b,
+                     sums + b);
+    }
+    if (out.tile_scales == nullptr) continue;
+    for (int64_t b = 0; b < blocks; ++b) {
+      const int64_t at = quantized_tile_index(row, b, blocks);
+      out.tile_scales[at] = scales[b];
+      out.tile_sums[at] = scales[b] * static_cast<float>(sums[b]);
     }
   }
 }
