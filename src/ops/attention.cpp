@@ -36,6 +36,8 @@ int32_t row_at_cost(const KvView* sequences, int32_t sequence_count, const Atten
   return row;
 }
 
+constexpr int32_t kRowsOfAPart = 8;  // with fewer for each thread a cut by rows alone is uneven
+
 // Rows and query heads of one kernel call.
 struct Rectangle {
   int32_t head_begin = 0, head_end = 0;
@@ -81,7 +83,6 @@ void attention(const Device& device, const kernels::KvLayer& layer, const KvView
                const AttentionSpec& spec, const Rows& q, const Rows& output) {
   const int32_t group = spec.head_count / layer.kv_head_count;
   const int64_t row_total = total_row_cost(sequences, sequence_count, spec);
-  const int64_t total = row_total * spec.head_count;
   auto run_rectangle = [&](const Rectangle& r) {
     if (r.row_begin >= r.row_end) return;
     kernels::AttentionArgs args{};
@@ -104,29 +105,33 @@ void attention(const Device& device, const kernels::KvLayer& layer, const KvView
     args.row_end = r.row_end;
     device.kernels->attention(&args);
   };
-  // Cost runs over query heads, not kv heads: with few kv heads a cut by them alone would leave threads idle. Heads of
-  // one kv head that get the same rows stay together, so that they read K and V once.
+  // Many rows are cut by rows, so that the query heads of one kv head stay together and read K and V once. Few rows are
+  // cut by query heads too: by kv heads alone some threads would be idle. Heads of one kv head that get the same rows
+  // stay together then as well.
+  const bool has_many_rows = q.count >= int64_t{kRowsOfAPart} * device.executor->width();
+  const int32_t unit = has_many_rows ? group : 1;  // query heads
+  const int64_t total = row_total * (spec.head_count / unit);
   auto run_costs = [&](int64_t cost_begin, int64_t cost_end) {
     Rectangle pending;
-    for (int32_t head = 0; head < spec.head_count; ++head) {
-      const int64_t first = cost_begin - head * row_total;
-      const int64_t last = cost_end - head * row_total;
+    for (int32_t head = 0; head < spec.head_count; head += unit) {
+      const int64_t first = cost_begin - head / unit * row_total;
+      const int64_t last = cost_end - head / unit * row_total;
       if (last <= 0 || first >= row_total) continue;
       const int32_t row_begin = first <= 0 ? 0 : row_at_cost(sequences, sequence_count, spec, first);
       const int32_t row_end =
           last >= row_total ? static_cast<int32_t>(q.count) : row_at_cost(sequences, sequence_count, spec, last);
       if (pending.head_end == head && head % group != 0 && pending.row_begin == row_begin &&
           pending.row_end == row_end) {
-        ++pending.head_end;
+        pending.head_end += unit;
         continue;
       }
       run_rectangle(pending);
-      pending = {head, head + 1, row_begin, row_end};
+      pending = {head, head + unit, row_begin, row_end};
     }
     run_rectangle(pending);
   };
   constexpr int64_t kForkCost = 576;  // keys of one query head; below it a fork costs more than it saves
-  if (total < kForkCost || device.executor->width() == 1) {
+  if (row_total * spec.head_count < kForkCost || device.executor->width() == 1) {
     run_costs(0, total);
     return;
   }

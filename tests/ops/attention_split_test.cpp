@@ -114,6 +114,19 @@ TEST(AttentionSplit, OneRowIsSharedByHeads) {
   EXPECT_LE(g_calls.size(), 5u);  // heads of one kv head stay together where they can
 }
 
+// Rows for every thread: the query heads of one kv head are never taken apart, so that K and V are read once.
+TEST(AttentionSplit, ManyRowsKeepHeadsTogether) {
+  Batch decode;
+  for (int32_t i = 0; i < 32; ++i) decode.add(1, 100 + 10 * i);
+  for (auto [kv_heads, group] : {std::pair{3, 3}, {1, 4}, {2, 7}}) {
+    shares(decode, kv_heads, group, 0, 2);
+    for (const AttentionArgs& call : g_calls) {
+      EXPECT_EQ(call.head_begin % group, 0);
+      EXPECT_EQ(call.head_end % group, 0);
+    }
+  }
+}
+
 TEST(AttentionSplit, SmallWorkIsNotForked) {
   Batch one;
   one.add(1, 5);
