@@ -16,7 +16,7 @@ struct InputScratch {
   float* scales = nullptr;
   int32_t* sums = nullptr;
   float *tile_scales = nullptr, *tile_sums = nullptr;  // see kernels::QuantizedRows
-  uint16_t* rounded = nullptr;  // bf16, rows of bf16_stride(cols)
+  uint16_t* rounded = nullptr;                         // bf16, rows of bf16_stride(cols)
 };
 // Elements between rows of activations rounded to bf16.
 constexpr int64_t bf16_stride(int64_t cols) { return (cols + 31) / 32 * 32; }

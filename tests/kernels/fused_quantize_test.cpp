@@ -18,13 +18,16 @@ struct Quantized {
   QuantizedRows rows;
 
   explicit Quantized(int64_t cols)
-      : values(kRows * cols, 77), scales(kRows * cols / 32, 77.0f), sums(kRows * cols / 32, 77),
-        tile_scales(16 * cols / 32, 77.0f), tile_sums(tile_scales) {
+      : values(kRows * cols, 77),
+        scales(kRows * cols / 32, 77.0f),
+        sums(kRows * cols / 32, 77),
+        tile_scales(16 * cols / 32, 77.0f),
+        tile_sums(tile_scales) {
     rows = {values.data(), scales.data(), sums.data(), cols, tile_scales.data(), tile_sums.data()};
   }
   bool operator==(const Quantized& other) const {
-    return values == other.values && scales == other.scales && sums == other.sums &&
-           tile_scales == other.tile_scales && tile_sums == other.tile_sums;
+    return values == other.values && scales == other.scales && sums == other.sums && tile_scales == other.tile_scales &&
+           tile_sums == other.tile_sums;
   }
 };
 
