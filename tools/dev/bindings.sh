@@ -9,6 +9,10 @@ dev_generate() {
 
 need_bindings() {
   need_venv
+  if have cargo; then
+    cargo fetch --quiet --locked --manifest-path bindings/rust/Cargo.toml </dev/null ||
+      say "cargo could not fetch the crates of the Rust binding: it will not be tested"
+  fi
   "$VENV/bin/python" -c 'import scikit_build_core, mypy, typing_extensions' 2>/dev/null && return 0
   say "installing Python packages in build/venv: scikit-build-core mypy"
   "$VENV/bin/python" -m pip install --quiet --disable-pip-version-check --no-input scikit-build-core mypy </dev/null ||

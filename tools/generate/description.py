@@ -1,6 +1,9 @@
 """What the public header declares, free of C syntax: the emitters see this and nothing else."""
 
 from dataclasses import dataclass, field
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 @dataclass(frozen=True)

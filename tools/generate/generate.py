@@ -6,21 +6,20 @@ generate.py --check   write nothing; ends with 1 and the names of the files that
 """
 
 import sys
-from pathlib import Path
 
 sys.dont_write_bytecode = True
 import emit_cpp  # noqa: E402
 import emit_layout  # noqa: E402
 import emit_python  # noqa: E402
+import emit_rust  # noqa: E402
 import header  # noqa: E402
-
-ROOT = Path(__file__).resolve().parents[2]
+from description import ROOT  # noqa: E402
 
 
 def outputs(api):
     """{path: text} of every generated file."""
     files = {"bindings/conformance/layout.c": emit_layout.emit(api)}
-    for emitter in (emit_cpp, emit_python):
+    for emitter in (emit_cpp, emit_python, emit_rust):
         files.update(emitter.emit(api))
     return files
 

@@ -1,0 +1,156 @@
+//! Loaded models: text in, text out.
+use crate::error::{call, fill, text_of, Result};
+use crate::generation::Generation;
+use crate::handle::{release, Handle};
+use crate::options::{string_of, Options, Prompt, Sampling};
+use crate::pump::Shared;
+use crate::session::Session;
+use crate::sys;
+use std::sync::Arc;
+
+/// One message of a conversation.
+#[derive(Clone, Copy, Debug)]
+pub struct Message<'a> {
+    /// "system", "user", "assistant".
+    pub role: &'a str,
+    pub content: &'a str,
+}
+
+/// A model in its engine. After [`Model::close`] no new request can name it; running ones finish.
+pub struct Model {
+    shared: Arc<Shared>,
+    handle: Handle<sys::fsv_model>,
+}
+
+impl Model {
+    pub(crate) fn new(shared: Arc<Shared>, handle: *mut sys::fsv_model) -> Model {
+        Model { shared, handle: Handle::new(handle, release!(fsv_model_release, sys::fsv_model)) }
+    }
+
+    /// Harmless twice.
+    pub fn close(&self) {
+        self.handle.close();
+    }
+
+    /// Begins an answer to `prompt`, and returns at once.
+    pub fn generate<'a>(&self, prompt: impl Into<Prompt<'a>>, mut options: Options<'_>) -> Result<Generation> {
+        match prompt.into() {
+            Prompt::Text(text) => {
+                options.config.text = text.as_ptr().cast();
+                options.config.text_size = text.len();
+            }
+            Prompt::Tokens(ids) => {
+                options.config.token_ids = ids.as_ptr();
+                options.config.token_count = ids.len();
+            }
+        }
+        self.submit(options, |config, request, error| {
+            // SAFETY: what `config` points to outlives the call, which copies it; so below.
+            unsafe { sys::fsv_submit_generate(self.shared.engine.get(), self.handle.get(), config, request, error) }
+        })
+    }
+
+    /// Begins an answer to a conversation.
+    pub fn chat(&self, messages: &[Message<'_>], options: Options<'_>) -> Result<Generation> {
+        let messages = messages_of(messages);
+        let chat = sys::fsv_chat { messages: messages.as_ptr(), message_count: messages.len(), ..Default::default() };
+        self.submit(options, |config, request, error| unsafe {
+            sys::fsv_submit_chat(self.shared.engine.get(), self.handle.get(), &chat, config, request, error)
+        })
+    }
+
+    fn submit(
+        &self,
+        mut options: Options<'_>,
+        submit: impl FnOnce(&sys::fsv_generate_config, *mut sys::fsv_request, *mut sys::fsv_error) -> sys::fsv_status,
+    ) -> Result<Generation> {
+        let sink = self.shared.open();
+        let stops: Vec<_> = options.stop.iter().map(|stop| string_of(stop)).collect();
+        let config = &mut options.config;
+        config.user_data = sink.key;
+        config.stop_strings = stops.as_ptr();
+        config.stop_string_count = stops.len();
+        config.stop_token_ids = options.stop_token_ids.as_ptr();
+        config.stop_token_count = options.stop_token_ids.len();
+        if let Some(sampling) = &options.sampling {
+            config.sampling = sampling;
+        }
+        if let Some(session) = options.session {
+            config.session = session.handle.get();
+        }
+        let mut request = 0;
+        let submitted = call(|error| submit(config, &mut request, error));
+        if submitted.is_err() {
+            self.shared.close(&sink);
+        }
+        submitted?;
+        Ok(Generation { shared: self.shared.clone(), sink, request, end: None, is_over: false })
+    }
+
+    /// A new, empty session.
+    pub fn session(&self) -> Result<Session> {
+        let mut made = std::ptr::null_mut();
+        call(|error| unsafe {
+            sys::fsv_session_create(self.shared.engine.get(), self.handle.get(), &mut made, error)
+        })?;
+        Ok(Session::new(made))
+    }
+
+    /// How the model's makers want it sampled: change this, and pass it in [`Options::sampling`].
+    pub fn default_sampling(&self) -> Result<Sampling> {
+        let mut sampling = Sampling::default();
+        call(|error| unsafe { sys::fsv_model_default_sampling(self.handle.get(), &mut sampling, error) })?;
+        Ok(sampling)
+    }
+
+    pub fn info(&self) -> Result<sys::fsv_model_info> {
+        let mut info = sys::fsv_model_info::default();
+        call(|error| unsafe { sys::fsv_model_get_info(self.handle.get(), &mut info, error) })?;
+        Ok(info)
+    }
+
+    /// The model's own name, or "".
+    pub fn name(&self) -> Result<String> {
+        Ok(text_of(&self.info()?.name))
+    }
+
+    /// "llama" and the like.
+    pub fn architecture(&self) -> Result<String> {
+        Ok(text_of(&self.info()?.architecture))
+    }
+
+    pub fn tokenize(&self, text: &str) -> Result<Vec<i32>> {
+        fill(|ids, capacity, count, error| unsafe {
+            let (handle, flags) = (self.handle.get(), sys::FSV_TOKENIZE_ADD_BOS);
+            sys::fsv_tokenize(handle, text.as_ptr().cast(), text.len(), flags, ids, capacity, count, error)
+        })
+    }
+
+    /// Bytes, since the ids may cut a code point.
+    pub fn detokenize(&self, ids: &[i32]) -> Result<Vec<u8>> {
+        fill(|buffer: *mut u8, capacity, size, error| unsafe {
+            let (handle, flags) = (self.handle.get(), sys::FSV_DETOKENIZE_SKIP_SPECIAL);
+            sys::fsv_detokenize(handle, ids.as_ptr(), ids.len(), flags, buffer.cast(), capacity, size, error)
+        })
+    }
+
+    /// The conversation as the model's template writes it.
+    pub fn render_chat(&self, messages: &[Message<'_>]) -> Result<String> {
+        let messages = messages_of(messages);
+        let bytes = fill(|buffer: *mut u8, capacity, size, error| unsafe {
+            let (handle, flags) = (self.handle.get(), sys::FSV_CHAT_ADD_GENERATION_PROMPT);
+            sys::fsv_chat_render(handle, messages.as_ptr(), messages.len(), flags, buffer.cast(), capacity, size, error)
+        })?;
+        Ok(String::from_utf8_lossy(&bytes).into_owned())
+    }
+}
+
+fn messages_of(messages: &[Message<'_>]) -> Vec<sys::fsv_chat_message> {
+    let part = |message: &Message<'_>| sys::fsv_chat_message {
+        role: message.role.as_ptr().cast(),
+        role_size: message.role.len(),
+        content: message.content.as_ptr().cast(),
+        content_size: message.content.len(),
+    };
+    messages.iter().map(part).collect()
+}

@@ -1,0 +1,31 @@
+# Both crates from their packages: linked and opened at run time.
+need cargo
+manifest=$HERE/Cargo.toml
+cargo metadata --manifest-path "$manifest" --offline --locked --format-version 1 >"$WORK/metadata" 2>&1 || {
+  echo "SKIPPED: the crates in Cargo.lock are not here (cargo fetch), or cargo is older than 1.78"
+  exit 77
+}
+export CARGO_TARGET_DIR=$WORK/target CARGO_NET_OFFLINE=true FASTSERVE_LIB_DIR=${LIBRARY%/*}
+export LD_LIBRARY_PATH=$FASTSERVE_LIB_DIR
+
+say "tests"
+cargo test --quiet --manifest-path "$manifest" --locked --features fastserve/stream
+
+say "README"
+rm -rf "$WORK/hello"
+mkdir -p "$WORK/hello/src"
+readme_example rust >"$WORK/hello/src/main.rs"
+cat >"$WORK/hello/Cargo.toml" <<TOML
+[package]
+name = "hello"
+version = "0.0.0"
+edition = "2021"
+[dependencies]
+fastserve = { path = "$HERE/fastserve", features = ["load-dynamic"] }
+TOML
+cp "$HERE/Cargo.lock" "$WORK/hello/"
+(cd "$WORK/hello" && as_readme_model && cargo run --quiet && echo)
+
+say "build"
+cargo build --quiet --manifest-path "$manifest" --locked --features fastserve/stream --example conformance_runner
+conformance "$WORK/target/debug/examples/conformance_runner"
