@@ -701,6 +701,12 @@ enum { FSV_CONTEXT_FINISH = 0, FSV_CONTEXT_SLIDE = 1 };
 /* Of a chat: the system messages at its beginning; else the beginning-of-sequence token, where the prompt has it. */
 #define FSV_CONTEXT_KEEP_AUTO UINT32_MAX
 
+/* AUTO: where the text repeats what it said before (or the prompt did), next tokens are guessed from there and up to
+ * seven of them computed in one step; a guess counts only where the same token is drawn, so that tokens, text and
+ * log-probabilities are the same, bit for bit, and only come faster. Guessing pauses while it does not pay, and where
+ * many requests run. */
+enum { FSV_SPECULATION_AUTO = 0, FSV_SPECULATION_OFF = 1 };
+
 typedef struct fsv_generate_config {
   uint32_t struct_size;
   uint32_t flags;   /* FSV_TOKENIZE_*, for `text`; default FSV_TOKENIZE_ADD_BOS */
@@ -718,16 +724,16 @@ typedef struct fsv_generate_config {
   const fsv_string* stop_strings; /* end when the text holds one; it and what follows are not emitted */
   size_t stop_string_count;       /* at most 16 of at most 256 bytes */
   const int32_t* stop_token_ids;
-  size_t stop_token_count;      /* at most 64 */
-  const fsv_sampling* sampling; /* taken as a whole; NULL: fsv_model_default_sampling */
-  uint64_t user_data;           /* comes back in every event */
-  fsv_session* session;         /* of the same engine and model; NULL: none */
-  uint32_t session_mode;        /* FSV_SESSION_* */
-  int32_t priority;             /* higher ones start and read their prompts first; default 0 */
-  uint32_t context_full;        /* FSV_CONTEXT_*: what happens when prompt and answer fill the context */
-  uint32_t context_keep_tokens; /* SLIDE: first tokens that stay; default FSV_CONTEXT_KEEP_AUTO */
-  uint32_t context_drop_tokens; /* SLIDE: tokens after them that go each time; 0 (default): half of the others */
-  uint32_t reserved;
+  size_t stop_token_count;            /* at most 64 */
+  const fsv_sampling* sampling;       /* taken as a whole; NULL: fsv_model_default_sampling */
+  uint64_t user_data;                 /* comes back in every event */
+  fsv_session* session;               /* of the same engine and model; NULL: none */
+  uint32_t session_mode;              /* FSV_SESSION_* */
+  int32_t priority;                   /* higher ones start and read their prompts first; default 0 */
+  uint32_t context_full;              /* FSV_CONTEXT_*: what happens when prompt and answer fill the context */
+  uint32_t context_keep_tokens;       /* SLIDE: first tokens that stay; default FSV_CONTEXT_KEEP_AUTO */
+  uint32_t context_drop_tokens;       /* SLIDE: tokens after them that go each time; 0 (default): half of the others */
+  uint32_t speculation;               /* FSV_SPECULATION_* */
   const fsv_beam_search* beam_search; /* NULL: none */
 } fsv_generate_config;
 
@@ -916,6 +922,8 @@ typedef struct fsv_metrics {
   uint64_t max_step_us;
   uint64_t batch_rows_total; /* rows computed; over steps: the mean batch */
   uint64_t reused_tokens;    /* of prompts: came with sessions, so not in prefill_tokens */
+  uint64_t drafted_tokens;   /* guessed, see FSV_SPECULATION_* */
+  uint64_t drafts_accepted;  /* of them, those that came true; in decode_tokens too */
 } fsv_metrics;
 
 FSV_API void fsv_metrics_init(fsv_metrics* metrics, uint32_t struct_size);

@@ -75,6 +75,7 @@ struct Run {
     config.token_count = ids.size();
     config.max_tokens = max_tokens;
     config.ignore_eos = 1;
+    config.speculation = FSV_SPECULATION_OFF;
     fsv_request request = 0;
     check(fsv_submit_generate(engine, model, &config, &request, &error), error);
     return request;

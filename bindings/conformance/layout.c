@@ -286,7 +286,7 @@ static void print_fsv_generate_config(void) {
   FIELD(fsv_generate_config, context_full);
   FIELD(fsv_generate_config, context_keep_tokens);
   FIELD(fsv_generate_config, context_drop_tokens);
-  FIELD(fsv_generate_config, reserved);
+  FIELD(fsv_generate_config, speculation);
   FIELD(fsv_generate_config, beam_search);
   END();
 }
@@ -398,6 +398,8 @@ static void print_fsv_metrics(void) {
   FIELD(fsv_metrics, max_step_us);
   FIELD(fsv_metrics, batch_rows_total);
   FIELD(fsv_metrics, reused_tokens);
+  FIELD(fsv_metrics, drafted_tokens);
+  FIELD(fsv_metrics, drafts_accepted);
   END();
 }
 

@@ -119,6 +119,8 @@ fsv_status fsv_metrics_snapshot(fsv_engine* engine, fsv_metrics* metrics, fsv_er
     filled.max_step_us = now.max_step_us;
     filled.batch_rows_total = now.batch_rows;
     filled.reused_tokens = now.reused_tokens;
+    filled.drafted_tokens = now.drafts;
+    filled.drafts_accepted = now.drafts_true;
     return fill_info(metrics, filled, "metrics");
   });
 }

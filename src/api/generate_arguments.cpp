@@ -132,6 +132,8 @@ Result<RequestParameters> generate_parameters(const LoadedModel& model, const fs
   }
   parameters.choice_count = config.choice_count;
   if (config.context_full > FSV_CONTEXT_SLIDE) return invalid(format("config.context_full is ", config.context_full));
+  if (config.speculation > FSV_SPECULATION_OFF) return invalid(format("config.speculation is ", config.speculation));
+  parameters.speculates = config.speculation == FSV_SPECULATION_AUTO;
   parameters.context_slides = config.context_full == FSV_CONTEXT_SLIDE;
   parameters.context_keep = config.context_keep_tokens;
   parameters.context_drop = std::min<uint32_t>(config.context_drop_tokens, INT32_MAX);

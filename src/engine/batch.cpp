@@ -21,13 +21,16 @@ void Batch::begin(LoadedModel& model) {
 }
 
 void Batch::add(Sequence& sequence, int32_t token_count) {
-  sequences_.push_back({&sequence, row_count_, token_count, sequence.computed});
-  for (int32_t i = 0; i < token_count; ++i) {
+  const auto draft_count = static_cast<int32_t>(sequence.draft.size());
+  const int32_t row_count = token_count + draft_count;
+  sequences_.push_back({&sequence, row_count_, row_count, sequence.computed, draft_count});
+  for (int32_t i = 0; i < row_count; ++i) {
     const auto row = static_cast<size_t>(row_count_ + i);
-    token_ids_[row] = sequence.tokens[static_cast<size_t>(sequence.computed + i)];
+    token_ids_[row] = i < token_count ? sequence.tokens[static_cast<size_t>(sequence.computed + i)]
+                                      : sequence.draft[static_cast<size_t>(i - token_count)];
     positions_[row] = sequence.computed + i;
   }
-  row_count_ += token_count;
+  row_count_ += row_count;
 }
 
 void Batch::clear() {

@@ -14,6 +14,8 @@ struct BatchSequence {
   int32_t row_begin = 0;
   int32_t row_count = 0;
   int32_t position_begin = 0;
+  int32_t draft_count = 0;  // of the rows, the last ones
+  int32_t known_count() const { return row_count - draft_count; }
 };
 
 class Batch {
@@ -22,7 +24,7 @@ class Batch {
 
   void reserve(int32_t row_capacity, int32_t sequence_capacity);
   void begin(LoadedModel& model);
-  // The next `token_count` uncomputed tokens of a sequence, whose KV slots are reserved.
+  // The next `token_count` uncomputed tokens of a sequence, and its draft, whose KV slots are reserved.
   void add(Sequence& sequence, int32_t token_count);
   // After the last add().
   void seal() { rebuild_views(); }

@@ -84,6 +84,7 @@ struct EngineMetrics {
   uint64_t submitted = 0, finished = 0, cancelled = 0, failed = 0;
   uint64_t prefill_tokens = 0, decode_tokens = 0, reused_tokens = 0;
   uint64_t steps = 0, step_us = 0, scheduler_us = 0, max_step_us = 0, batch_rows = 0;
+  uint64_t drafts = 0, drafts_true = 0;
 };
 
 struct EngineMemory {
@@ -172,6 +173,11 @@ class Engine : private Admission {
   void commit_computed();
   void process_logits(size_t begin, size_t end);
   void sample_rows(std::span<const LogitRow> rows, size_t begin, size_t end);
+  void sample_run(std::span<const LogitRow> rows, size_t first, size_t end, SamplerScratch& scratch);
+  void sample_row(const LogitRow& row, size_t index, int32_t drawn_before, SamplerScratch& scratch);
+  void check_guess(Sequence& sequence, int32_t position, int32_t drawn_id);
+  int32_t drafts_max(int32_t rows_max) const;
+  void draft(Sequence& sequence, int32_t count_max);
   void end_step();
   std::shared_ptr<LoadedModel> choose_model(uint64_t turn);
   void build_views(LoadedModel* model);

@@ -61,7 +61,7 @@ void Engine::process_logits(size_t begin, size_t end) {
   for (size_t i = begin; i < end; ++i) {
     Sequence& sequence = *rows[i].sequence;
     Request& request = *sequence.request;
-    if (sequence.is_finished()) continue;
+    if (sequence.is_finished() || !sequence.follows(rows[i].position)) continue;
     const Drawn& drawn = drawn_[i];
     FinishReason reason = FinishReason::kNone;
     const Status accepted = guarded([&] {
@@ -74,6 +74,7 @@ void Engine::process_logits(size_t begin, size_t end) {
       } else {
         reason = accept_token(sequence, drawn.result, drawn.top);
         if (request.first_token_ns == 0) request.first_token_ns = clock_.now_ns();
+        if (reason == FinishReason::kNone) check_guess(sequence, rows[i].position, drawn.result.token_id);
       }
       return Status();
     });
@@ -87,6 +88,16 @@ void Engine::process_logits(size_t begin, size_t end) {
   }
 }
 
+// A guess that came true has its keys and values already. mutex_ held.
+void Engine::check_guess(Sequence& sequence, int32_t position, int32_t drawn_id) {
+  if (sequence.guess_at(position + 1) != drawn_id) return;
+  ++sequence.drafts_true;
+  ++sequence.computed;
+  sequence.request->model->kv.drop_outside_window(sequence.kv, sequence.computed);
+  ++metrics_.decode_tokens;
+  ++metrics_.drafts_true;
+}
+
 Status Engine::advance_search(Sequence& sequence, std::span<const TokenLogprob> candidates) {
   Request& request = *sequence.request;
   const bool goes_on = advance_beams(sequence, candidates);
@@ -98,54 +109,78 @@ Status Engine::advance_search(Sequence& sequence, std::span<const TokenLogprob> 
   return {};
 }
 
-// Draws or scores rows [begin, end) of a chunk, shared among threads; results in drawn_.
-void Engine::sample_rows(std::span<const LogitRow> rows, size_t begin, size_t end) {
-  const LoadedModel& model = *batch_.model();
-  auto one_row = [&](size_t i, SamplerScratch& scratch) {
-    Drawn& drawn = drawn_[i];
-    drawn.status = {};
-    drawn.top.clear();
-    const Sequence& sequence = *rows[i].sequence;
-    const RequestParameters& parameters = sequence.request->parameters;
-    const std::span<const float> logits = logits_row(model, i);
-    if (parameters.kind == RequestKind::kScore) {
-      const int32_t next = sequence.tokens[static_cast<size_t>(rows[i].position) + 1];
-      drawn.result = {next, log_probability(logits, next)};
-      if (std::isnan(drawn.result.logprob)) drawn.status = not_finite(rows[i], "a log-probability is NaN");
-      return;
-    }
-    if (sequence.request->beams != nullptr) {
-      drawn.status = sequence.sampler.top_scores(logits, banned_tokens(sequence),
-                                                 sequence.request->beams->search.keep_count(), scratch, drawn.top);
-      if (drawn.status.code() == StatusCode::kCorrupt) drawn.status = not_finite(rows[i], drawn.status.message());
-      return;
-    }
-    Result<SampleResult> result =
-        sequence.sampler.sample(logits, banned_tokens(sequence), static_cast<uint64_t>(sequence.generated),
-                                parameters.report_logprobs, scratch);
-    if (!result.ok()) {
-      const bool is_corrupt = result.status().code() == StatusCode::kCorrupt;
-      drawn.status = is_corrupt ? not_finite(rows[i], result.status().message()) : result.status();
-      return;
-    }
-    drawn.result = *result;
-    const auto count = static_cast<int32_t>(parameters.logprob_count);
-    if (count > 0) top_log_probabilities(logits, count, scratch, drawn.top);
-  };
-  auto guarded_row = [&](size_t i, SamplerScratch& scratch) {
+// Draws or scores one row of a chunk, `drawn` tokens of its sequence being drawn before it in this call.
+void Engine::sample_row(const LogitRow& row, size_t index, int32_t drawn_before, SamplerScratch& scratch) {
+  Drawn& drawn = drawn_[index];
+  drawn.status = {};
+  drawn.top.clear();
+  const Sequence& sequence = *row.sequence;
+  const RequestParameters& parameters = sequence.request->parameters;
+  const std::span<const float> logits = logits_row(*batch_.model(), index);
+  if (parameters.kind == RequestKind::kScore) {
+    const int32_t next = sequence.tokens[static_cast<size_t>(row.position) + 1];
+    drawn.result = {next, log_probability(logits, next)};
+    if (std::isnan(drawn.result.logprob)) drawn.status = not_finite(row, "a log-probability is NaN");
+    return;
+  }
+  if (sequence.request->beams != nullptr) {
+    drawn.status = sequence.sampler.top_scores(logits, banned_tokens(sequence),
+                                               sequence.request->beams->search.keep_count(), scratch, drawn.top);
+    if (drawn.status.code() == StatusCode::kCorrupt) drawn.status = not_finite(row, drawn.status.message());
+    return;
+  }
+  Result<SampleResult> result = sequence.sampler.sample(logits, banned_tokens(sequence, drawn_before),
+                                                        static_cast<uint64_t>(sequence.generated + drawn_before),
+                                                        parameters.report_logprobs, scratch);
+  if (!result.ok()) {
+    const bool is_corrupt = result.status().code() == StatusCode::kCorrupt;
+    drawn.status = is_corrupt ? not_finite(row, result.status().message()) : result.status();
+    return;
+  }
+  drawn.result = *result;
+  const auto count = static_cast<int32_t>(parameters.logprob_count);
+  if (count > 0) top_log_probabilities(logits, count, scratch, drawn.top);
+}
+
+// Rows [first, ...) of one sequence that follow one another: those behind a guess are drawn only where it came true, as
+// a token of their own step would be.
+void Engine::sample_run(std::span<const LogitRow> rows, size_t first, size_t end, SamplerScratch& scratch) {
+  Sequence& sequence = *rows[first].sequence;
+  if (!sequence.follows(rows[first].position)) return;
+  const bool has_history = sequence.sampler.needs_history();
+  size_t row = first;
+  for (;; ++row) {
     Status status = guarded([&] {
-      one_row(i, scratch);
+      sample_row(rows[row], row, static_cast<int32_t>(row - first), scratch);
       return Status();
     });
-    if (!status.ok()) drawn_[i].status = std::move(status);
+    if (!status.ok()) drawn_[row].status = std::move(status);
+    const bool goes_on = row + 1 < end && rows[row + 1].sequence == &sequence && !sequence.draft.empty() &&
+                         drawn_[row].status.ok() &&
+                         sequence.guess_at(rows[row].position + 1) == drawn_[row].result.token_id;
+    if (!goes_on) break;
+    if (has_history) sequence.sampler.accept(drawn_[row].result);
+  }
+  if (has_history) sequence.sampler.rollback(row - first);
+}
+
+// Rows [begin, end) of a chunk, shared among threads; results in drawn_.
+void Engine::sample_rows(std::span<const LogitRow> rows, size_t begin, size_t end) {
+  auto begins_run = [&](size_t i) {
+    return i == begin || rows[i].sequence != rows[i - 1].sequence || rows[i].sequence->draft.empty();
+  };
+  auto sample_part = [&](size_t part_begin, size_t part_end, SamplerScratch& scratch) {
+    for (size_t i = part_begin; i < part_end; ++i) {
+      if (begins_run(i)) sample_run(rows, i, end, scratch);
+    }
   };
   if (end - begin == 1) {
-    guarded_row(begin, scratch_[0]);
+    sample_part(begin, end, scratch_[0]);
     return;
   }
   executor_->run([&](uint32_t part, uint32_t part_count) {
     const Range range = split_range(static_cast<int64_t>(end - begin), part, part_count);
-    for (int64_t i = range.begin; i < range.end; ++i) guarded_row(begin + static_cast<size_t>(i), scratch_[part]);
+    sample_part(begin + static_cast<size_t>(range.begin), begin + static_cast<size_t>(range.end), scratch_[part]);
   });
 }
 

@@ -57,8 +57,8 @@ bool release_text(Sequence& sequence) {
 
 }  // namespace
 
-std::span<const int32_t> banned_tokens(const Sequence& sequence) {
-  if (sequence.generated >= static_cast<int32_t>(sequence.request->parameters.min_tokens)) return {};
+std::span<const int32_t> banned_tokens(const Sequence& sequence, int32_t drawn) {
+  if (sequence.generated + drawn >= static_cast<int32_t>(sequence.request->parameters.min_tokens)) return {};
   return sequence.request->model->tokenizer->end_of_generation_ids();
 }
 

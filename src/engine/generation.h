@@ -6,8 +6,9 @@
 
 namespace fastserve {
 
-// Ids that must not be drawn now (end-of-generation tokens before min_tokens).
-std::span<const int32_t> banned_tokens(const Sequence& sequence);
+// Ids that must not be drawn now (end-of-generation tokens before min_tokens), `drawn` tokens being drawn but not yet
+// accepted.
+std::span<const int32_t> banned_tokens(const Sequence& sequence, int32_t drawn = 0);
 
 // Appends a drawn token to the sequence and its output; returns why the sequence ends, or kNone.
 // `top` holds the alternatives asked for. A full context slides where the request wants that. May throw bad_alloc.

@@ -28,6 +28,7 @@ struct RequestParameters {
   uint32_t min_tokens = 0;
   bool ignore_eos = false;
   bool report_logprobs = false;
+  bool speculates = true;
   bool context_slides = false;  // when it is full; else the request ends
   uint32_t context_keep = 0;    // first tokens that stay then
   uint32_t context_drop = 0;    // tokens after them that go; 0: half

@@ -98,11 +98,11 @@ void Runner::begin_head() {
   if (logit_rows_.empty()) phase_ = Phase::kIdle;
 }
 
-// Generating sequences need the last row once all their tokens are computed, the first of a request for every one that
-// shares its prompt; scored ones need every row but the last.
+// Generating sequences need the last row once all their tokens are computed and those of their draft, the first of a
+// request for every one that shares its prompt; scored ones need every row but the last.
 void Runner::collect_logit_rows(const BatchSequence& entry) {
   Sequence& sequence = *entry.sequence;
-  const int32_t end = entry.position_begin + entry.row_count;
+  const int32_t end = entry.position_begin + entry.known_count();
   if (sequence.request->parameters.kind == RequestKind::kScore) {
     const int32_t scored = std::min(end, sequence.token_count() - 1) - entry.position_begin;
     for (int32_t i = 0; i < scored; ++i)
@@ -110,8 +110,8 @@ void Runner::collect_logit_rows(const BatchSequence& entry) {
     return;
   }
   if (end != sequence.token_count() || sequence.request->parameters.kind == RequestKind::kPrefill) return;
-  const int32_t last_row = entry.row_begin + entry.row_count - 1;
-  logit_rows_.push_back({last_row, &sequence, end - 1});
+  const int32_t last_row = entry.row_begin + entry.known_count() - 1;
+  for (int32_t i = 0; i <= entry.draft_count; ++i) logit_rows_.push_back({last_row + i, &sequence, end - 1 + i});
   if (sequence.choice != 0 || sequence.generated > 0) return;
   for (Sequence& other : sequence.request->sequences) {
     if (&other != &sequence && other.computed == end) logit_rows_.push_back({last_row, &other, end - 1});

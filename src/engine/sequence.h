@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "engine/drafting.h"
 #include "sampling/sampler.h"
 #include "state/kv_cache.h"
 #include "text/tokenizer.h"
@@ -43,6 +44,10 @@ struct Sequence {
   int32_t computed = 0;         // tokens whose keys and values are in the cache
   StreamDecoder decoder;
   Sampler sampler;
+  Drafter drafter;
+  std::vector<int32_t> draft;            // guessed tokens behind `tokens` that the step under way computes too
+  int32_t draft_begin = 0;               // position of the first of them
+  int32_t drafts_true = 0;               // of them, as far as tokens were drawn
   std::string held_text;                 // may yet turn out to be a stop string
   bool waits_for_prompt = false;         // which another sequence computes; of a beam: until a fork gives it a text
   std::vector<TokenLogprob> candidates;  // of a beam: how it may go on; empty until it is computed
@@ -60,6 +65,13 @@ struct Sequence {
   int32_t token_count() const { return static_cast<int32_t>(tokens.size()); }
   int32_t pending_tokens() const { return token_count() - computed; }
   bool is_finished() const { return finish_reason != FinishReason::kNone; }
+  // Whether the logits of the token at `position` follow what was said: not those behind a guess that was wrong.
+  // The guess of the token at `position`; -1: none.
+  int32_t guess_at(int32_t position) const {
+    const auto index = static_cast<size_t>(position - draft_begin);
+    return index < draft.size() ? draft[index] : -1;
+  }
+  bool follows(int32_t position) const { return draft.empty() || position == draft_begin - 1 + drafts_true; }
 };
 
 }  // namespace fastserve

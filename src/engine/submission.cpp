@@ -65,6 +65,7 @@ void reserve_sequence(Sequence& sequence, const EngineOptions& options) {
     buffer->top_logprobs.reserve(events * request.parameters.logprob_count);
   }
   sequence.held_text.reserve(kHeldBytes);
+  sequence.draft.reserve(Drafter::kDraftMax);
 }
 
 Status create_sequences(Request& request, const EngineOptions& options) {

@@ -384,7 +384,8 @@ TEST(Requests, ModelsTakeTurns) {
     models.push_back(host.load(files.back()->path()));
   }
   std::vector<fsv_request> requests;
-  for (fsv_model* model : models) requests.push_back(host.generate(random_prompt(1, 5), 50, nullptr, model));
+  const EditGenerate token_by_token = [](GenerateSettings& config) { config.speculation = FSV_SPECULATION_OFF; };
+  for (fsv_model* model : models) requests.push_back(host.generate(random_prompt(1, 5), 50, token_by_token, model));
   EXPECT_EQ(host.memory().model_count, 4u);
   while (host.metrics().steps < 40) host.step(0);
   for (const fsv_request request : requests) EXPECT_EQ(host.info(request).generated_token_count, 10u);

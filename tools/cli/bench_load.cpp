@@ -51,6 +51,7 @@ fsv_request submit(EngineSession& session, const std::vector<int32_t>& prompt, u
   config.token_count = prompt.size();
   config.max_tokens = max_tokens;
   config.ignore_eos = 1;
+  config.speculation = FSV_SPECULATION_OFF;  // every token is computed, whatever the text
   fsv_sampling sampling;
   fsv_sampling_init(&sampling, sizeof(sampling));
   sampling.temperature = 0;

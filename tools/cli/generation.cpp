@@ -18,6 +18,8 @@ void add_generation_options(CLI::App& command, GenerationOptions& options) {
   command.add_option("--stop", options.stop, "end before this text (may be given several times)")
       ->allow_extra_args(false);
   command.add_flag("--ignore-eos", options.ignore_eos, "go on after end-of-text tokens");
+  command.add_flag("--no-speculation", options.no_speculation,
+                   "compute one token after the other, also where the text repeats itself (the answer is the same)");
 }
 
 GenerationConfig::GenerationConfig(const GenerationOptions& options, const EngineSession& session) {
@@ -37,6 +39,7 @@ GenerationConfig::GenerationConfig(const GenerationOptions& options, const Engin
   fsv_generate_config_init(&config_, sizeof(config_));
   config_.max_tokens = options.max_tokens;
   config_.ignore_eos = options.ignore_eos ? 1 : 0;
+  config_.speculation = options.no_speculation ? FSV_SPECULATION_OFF : FSV_SPECULATION_AUTO;
   config_.stop_strings = stops_.data();
   config_.stop_string_count = stops_.size();
   config_.sampling = &sampling_;

@@ -18,6 +18,7 @@ namespace fastserve::cli {
 struct GenerationOptions {
   uint32_t max_tokens = 256;
   bool model_sampling = false;
+  bool no_speculation = false;
   // Those given change single settings of what applies otherwise: greedy, or the model's own with model_sampling.
   std::optional<float> temperature, top_p, min_p, repetition_penalty;
   std::optional<int32_t> top_k;

@@ -316,7 +316,7 @@ class fsv_generate_config(ctypes.Structure):
         ("context_full", ctypes.c_uint32),
         ("context_keep_tokens", ctypes.c_uint32),
         ("context_drop_tokens", ctypes.c_uint32),
-        ("reserved", ctypes.c_uint32),
+        ("speculation", ctypes.c_uint32),
         ("beam_search", ctypes.POINTER(fsv_beam_search)),
     ]
 
@@ -435,6 +435,8 @@ class fsv_metrics(ctypes.Structure):
         ("max_step_us", ctypes.c_uint64),
         ("batch_rows_total", ctypes.c_uint64),
         ("reused_tokens", ctypes.c_uint64),
+        ("drafted_tokens", ctypes.c_uint64),
+        ("drafts_accepted", ctypes.c_uint64),
     ]
 
 

@@ -11,8 +11,8 @@ __all__ = [
     "EarlyStopping", "EngineConfigOptions", "EventType", "FinishReason", "GenerateConfigOptions", "Kernels",
     "KvDtype", "LoadConfigOptions", "LoadFlags", "LogLevel", "MachineCeilings", "MachineInfo", "MemoryEstimate",
     "MemoryStats", "MemoryUse", "Metrics", "Mode", "ModelInfo", "RequestInfo", "RequestState", "SamplingOptions",
-    "Scheduler", "ScoreFlags", "SessionInfo", "SessionMode", "SessionMode", "Stage", "Status", "ThreadPriority",
-    "TicketInfo", "TicketState", "TokenAttributes", "TokenizeFlags"
+    "Scheduler", "ScoreFlags", "SessionInfo", "SessionMode", "SessionMode", "Speculation", "Stage", "Status",
+    "ThreadPriority", "TicketInfo", "TicketState", "TokenAttributes", "TokenizeFlags"
 ]
 
 
@@ -214,6 +214,18 @@ class ContextFull(enum.IntEnum):
     SLIDE = 1
 
 
+class Speculation(enum.IntEnum):
+    # AUTO: where the text repeats what it said before (or the prompt did), next tokens are guessed from there and
+    # up to
+    # seven of them computed in one step; a guess counts only where the same token is drawn, so that tokens, text
+    # and
+    # log-probabilities are the same, bit for bit, and only come faster. Guessing pauses while it does not pay,
+    # and where
+    # many requests run.
+    AUTO = 0
+    OFF = 1
+
+
 class ScoreFlags(enum.IntEnum):
     FULL_LOGITS = 256  # in flags: SCORE events bring whole rows of logits too (large: poll often)
 
@@ -308,6 +320,8 @@ class GenerateConfigOptions(TypedDict, total=False):
     context_keep_tokens: int
     # SLIDE: tokens after them that go each time; 0 (default): half of the others
     context_drop_tokens: int
+    # FSV_SPECULATION_*
+    speculation: int
 
 
 class SamplingOptions(TypedDict, total=False):
@@ -548,3 +562,7 @@ class Metrics:
     batch_rows_total: int
     # of prompts: came with sessions, so not in prefill_tokens
     reused_tokens: int
+    # guessed, see FSV_SPECULATION_*
+    drafted_tokens: int
+    # of them, those that came true; in decode_tokens too
+    drafts_accepted: int

@@ -219,6 +219,13 @@ pub const FSV_EARLY_STOPPING_NEVER: u32 = 2;
 pub const FSV_CONTEXT_FINISH: u32 = 0;
 pub const FSV_CONTEXT_SLIDE: u32 = 1;
 
+// AUTO: where the text repeats what it said before (or the prompt did), next tokens are guessed from there and up to
+// seven of them computed in one step; a guess counts only where the same token is drawn, so that tokens, text and
+// log-probabilities are the same, bit for bit, and only come faster. Guessing pauses while it does not pay, and where
+// many requests run.
+pub const FSV_SPECULATION_AUTO: u32 = 0;
+pub const FSV_SPECULATION_OFF: u32 = 1;
+
 /// in flags: SCORE events bring whole rows of logits too (large: poll often)
 pub const FSV_SCORE_FULL_LOGITS: u32 = 256;
 
@@ -687,7 +694,8 @@ pub struct fsv_generate_config {
     pub context_keep_tokens: u32,
     /// SLIDE: tokens after them that go each time; 0 (default): half of the others
     pub context_drop_tokens: u32,
-    pub reserved: u32,
+    /// FSV_SPECULATION_*
+    pub speculation: u32,
     /// NULL: none
     pub beam_search: *const fsv_beam_search,
 }
@@ -850,6 +858,10 @@ pub struct fsv_metrics {
     pub batch_rows_total: u64,
     /// of prompts: came with sessions, so not in prefill_tokens
     pub reused_tokens: u64,
+    /// guessed, see FSV_SPECULATION_*
+    pub drafted_tokens: u64,
+    /// of them, those that came true; in decode_tokens too
+    pub drafts_accepted: u64,
 }
 
 impl Default for fsv_device_info {
@@ -1220,12 +1232,12 @@ layouts! {
     fsv_logit_bias: token_id bias;
     fsv_sampling: struct_size top_k temperature top_p min_p typical_p seed top_n_sigma xtc_probability xtc_threshold dynamic_temperature_range dynamic_temperature_exponent penalty_window repetition_penalty presence_penalty frequency_penalty dry_multiplier dry_base dry_allowed_length dry_window mirostat mirostat_tau mirostat_eta dry_breakers dry_breaker_count logit_bias logit_bias_count stages stage_count stream reserved;
     fsv_beam_search: struct_size beam_count length_penalty early_stopping;
-    fsv_generate_config: struct_size flags text text_size token_ids token_count max_tokens min_tokens ignore_eos logprob_count report_logprobs choice_count stop_strings stop_string_count stop_token_ids stop_token_count sampling user_data session session_mode priority context_full context_keep_tokens context_drop_tokens reserved beam_search;
+    fsv_generate_config: struct_size flags text text_size token_ids token_count max_tokens min_tokens ignore_eos logprob_count report_logprobs choice_count stop_strings stop_string_count stop_token_ids stop_token_count sampling user_data session session_mode priority context_full context_keep_tokens context_drop_tokens speculation beam_search;
     fsv_chat: struct_size flags messages message_count messages_json tools_json variables_json template_text;
     fsv_score_config: struct_size flags text text_size token_ids token_count user_data;
     fsv_request_info: struct_size state prompt_token_count prefilled_token_count generated_token_count finish_reason;
     fsv_logprob: token_id logprob;
     fsv_event: r#type status request user_data text text_size token_ids logprobs token_count top_logprobs top_logprob_count message message_size finish_reason prompt_token_count generated_token_count cached_token_count bytes_done bytes_total queue_us first_token_us total_us logits logit_row_count choice reserved cumulative_logprob score;
     fsv_memory_stats: struct_size model_count budget_bytes used_bytes weight_bytes kv_bytes activation_bytes other_bytes peak_bytes kv_block_bytes_used kv_block_count kv_block_free_count session_kv_bytes session_count reserved;
-    fsv_metrics: struct_size queued_requests running_requests paused_requests submitted_requests finished_requests cancelled_requests failed_requests prefill_tokens decode_tokens steps step_us_total scheduler_us_total max_step_us batch_rows_total reused_tokens;
+    fsv_metrics: struct_size queued_requests running_requests paused_requests submitted_requests finished_requests cancelled_requests failed_requests prefill_tokens decode_tokens steps step_us_total scheduler_us_total max_step_us batch_rows_total reused_tokens drafted_tokens drafts_accepted;
 }
