@@ -35,6 +35,17 @@ as_readme_model() {
   ln -sf "$([ -f "$MODELS/$name" ] && echo "$MODELS/$name" || echo "$TINY")" "$name"
 }
 
+# install_package <component>...: the library's package under $WORK/prefix, found by pkg-config and the loader.
+install_package() {
+  local component
+  rm -rf "$WORK/prefix"
+  for component in "$@"; do
+    cmake --install "$BUILD" --prefix "$WORK/prefix" --component "$component" >"$WORK/install.log"
+  done
+  PKG_CONFIG_PATH=$(dirname "$(find "$WORK/prefix" -name fastserve.pc)")
+  export PKG_CONFIG_PATH LD_LIBRARY_PATH=${PKG_CONFIG_PATH%/pkgconfig}
+}
+
 # conformance <runner> [argument...]: replies are compared with those that other bindings had of the same library.
 conformance() {
   local replies

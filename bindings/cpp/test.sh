@@ -3,13 +3,7 @@ need g++
 need pkg-config
 
 say "install"
-rm -rf "$WORK/prefix"
-for component in Runtime Development; do
-  cmake --install "$BUILD" --prefix "$WORK/prefix" --component "$component" >"$WORK/install.log"
-done
-PKG_CONFIG_PATH=$(dirname "$(find "$WORK/prefix" -name fastserve.pc)")
-export PKG_CONFIG_PATH
-export LD_LIBRARY_PATH=${PKG_CONFIG_PATH%/pkgconfig}
+install_package Runtime Development
 read -ra flags < <(pkg-config --cflags --libs fastserve)
 
 # compile <source> <program> [option...]

@@ -65,13 +65,13 @@ class Member:
     doc: str = ""
 
 
-# Groups whose prefix alone says too little, or is the name of an object.
+# Groups whose prefix alone says too little, or is the name of an object; by their only member where they share a prefix.
 ENUM_NAMES = {"FSV_FINISH_": "FinishReason", "FSV_DEVICE_": "DeviceKind", "FSV_LOG_": "LogLevel", "FSV_KV_": "KvDtype",
               "FSV_MEMORY_": "MemoryUse", "FSV_THREADS_": "ThreadPriority", "FSV_LOAD_": "LoadFlags",
               "FSV_TICKET_": "TicketState", "FSV_TOKENIZE_": "TokenizeFlags", "FSV_DETOKENIZE_": "DetokenizeFlags",
               "FSV_TOKEN_": "TokenAttributes", "FSV_CHAT_": "ChatFlags", "FSV_SESSION_": "SessionMode",
               "FSV_CONTEXT_": "ContextFull", "FSV_SCORE_": "ScoreFlags", "FSV_REQUEST_": "RequestState",
-              "FSV_EVENT_": "EventType"}
+              "FSV_EVENT_": "EventType", "FSV_SESSION_TEXT_ONLY": "SessionFlags"}
 
 
 @dataclass(frozen=True)
@@ -85,8 +85,9 @@ class Enum:
     @property
     def name(self):
         """"Dtype" of "FSV_DTYPE_"; the group of FSV_OK is "Status"."""
-        if self.prefix in ENUM_NAMES:
-            return ENUM_NAMES[self.prefix]
+        for key in (self.members[0].name, self.prefix):
+            if key in ENUM_NAMES:
+                return ENUM_NAMES[key]
         words = self.prefix.removeprefix("FSV_").strip("_").lower().split("_")
         return "".join(word.capitalize() for word in words) or "Status"
 

@@ -227,7 +227,7 @@ class Parser:
         while True:
             doc = self.doc_before()
             if not self.peek():
-                return self.api
+                return checked(self.api)
             first = self.tokens[self.at]
             if first.kind == "define":
                 self.define(doc)
@@ -237,6 +237,15 @@ class Parser:
                 self.function(doc)
             else:
                 raise HeaderError(f"line {first.line}: cannot read '{first.text}'")
+
+
+def checked(api):
+    names = [enum.name for enum in api.enums]
+    for enum in api.enums:
+        if names.count(enum.name) > 1:
+            raise HeaderError(f"two groups of constants are called {enum.name}, one of {enum.members[0].name}: name them in "
+                              "ENUM_NAMES of tools/generate/description.py")
+    return api
 
 
 def shared_prefix(names):

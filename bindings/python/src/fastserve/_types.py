@@ -11,7 +11,7 @@ __all__ = [
     "EarlyStopping", "EngineConfigOptions", "EventType", "FinishReason", "GenerateConfigOptions", "Kernels",
     "KvDtype", "LoadConfigOptions", "LoadFlags", "LogLevel", "MachineCeilings", "MachineInfo", "MemoryEstimate",
     "MemoryStats", "MemoryUse", "Metrics", "Mode", "ModelInfo", "RequestInfo", "RequestState", "SamplingOptions",
-    "Scheduler", "ScoreFlags", "SessionInfo", "SessionMode", "SessionMode", "Speculation", "Stage", "Status",
+    "Scheduler", "ScoreFlags", "SessionFlags", "SessionInfo", "SessionMode", "Speculation", "Stage", "Status",
     "ThreadPriority", "TicketInfo", "TicketState", "TokenAttributes", "TokenizeFlags"
 ]
 
@@ -151,7 +151,7 @@ class ChatFlags(enum.IntEnum):
     ADD_GENERATION_PROMPT = 1
 
 
-class SessionMode(enum.IntEnum):
+class SessionFlags(enum.IntEnum):
     # Sessions can be kept elsewhere: in a file, in a game's save, encrypted, on a server. What is saved is the
     # text, the
     # turns that can be taken back, and the keys and values that are in the pool, so that the next turn computes

@@ -1,0 +1,3 @@
+module fastserve.dev/go/fastserve
+
+go 1.23
