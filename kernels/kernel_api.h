@@ -344,7 +344,10 @@ struct KernelTable {
   void (*quantize_q8)(const QuantizeArgs*);
   MatmulFn matmul_q8[static_cast<int>(PackedLayout::kCount)];   // null only for layouts without an int8 path
   MatmulFn matmul_f32[static_cast<int>(PackedLayout::kCount)];  // float activations, any layout
+  // The table that an entry comes from, for plans: of sixteen rows and more, of fewer; and without int8 activations.
   const char* matmul_q8_name[static_cast<int>(PackedLayout::kCount)];
+  const char* matmul_q8_few_name[static_cast<int>(PackedLayout::kCount)];
+  const char* matmul_float_name[static_cast<int>(PackedLayout::kCount)];  // matmul_bf16 where there is one
   // Both or neither: kBF16 weights from activations rounded to bf16 beforehand. Sums are f32, in one order for any m.
   void (*round_bf16)(const RoundBf16Args*);
   MatmulFn matmul_bf16;

@@ -18,9 +18,10 @@ KernelTable make_reference() {
   t.quantize_q8 = reference::quantize_q8;
   for (int i = 1; i < kLayoutCount; ++i) {
     t.matmul_f32[i] = reference::matmul_f32;
+    t.matmul_float_name[i] = t.name;
     if (is_float_layout(static_cast<PackedLayout>(i))) continue;
     t.matmul_q8[i] = reference::matmul_q8;
-    t.matmul_q8_name[i] = t.name;
+    t.matmul_q8_name[i] = t.matmul_q8_few_name[i] = t.name;
   }
   t.get_rows = reference::get_rows;
   t.rms_norm = reference::rms_norm;
@@ -37,21 +38,32 @@ KernelTable make_reference() {
 }
 
 #ifdef FASTSERVE_X86_KERNELS
-void override_matmul(MatmulFn* entries, MatmulFn (*lookup)(PackedLayout), const char** names, const char* name) {
+using MatmulLookup = MatmulFn (*)(PackedLayout);
+
+void override_matmul(MatmulFn* entries, const char** names, MatmulLookup lookup, const char* name) {
   for (int i = 1; i < kLayoutCount; ++i) {
     MatmulFn fn = lookup(static_cast<PackedLayout>(i));
     if (fn == nullptr) continue;
     entries[i] = fn;
-    if (names != nullptr) names[i] = name;
+    names[i] = name;
   }
+}
+
+void override_q8(KernelTable* t, MatmulLookup lookup) {
+  override_matmul(t->matmul_q8, t->matmul_q8_name, lookup, t->name);
+  override_matmul(t->matmul_q8, t->matmul_q8_few_name, lookup, t->name);
+}
+
+void override_f32(KernelTable* t, MatmulLookup lookup) {
+  override_matmul(t->matmul_f32, t->matmul_float_name, lookup, t->name);
 }
 
 KernelTable make_avx2(const KernelTable& base) {
   KernelTable t = base;
   t.name = "avx2";
   t.quantize_q8 = avx2::quantize_q8;
-  override_matmul(t.matmul_q8, avx2::matmul_q8, t.matmul_q8_name, t.name);
-  override_matmul(t.matmul_f32, avx2::matmul_f32, nullptr, nullptr);
+  override_q8(&t, avx2::matmul_q8);
+  override_f32(&t, avx2::matmul_f32);
   t.rms_norm = avx2::rms_norm;
   t.rms_norm_quantize = avx2::rms_norm_quantize;
   t.layer_norm = avx2::layer_norm;
@@ -68,7 +80,7 @@ KernelTable make_avx512(const KernelTable& base) {
   KernelTable t = base;
   t.name = "avx512";
   t.quantize_q8 = avx512::quantize_q8;
-  override_matmul(t.matmul_f32, avx512::matmul_f32, nullptr, nullptr);
+  override_f32(&t, avx512::matmul_f32);
   t.rms_norm = avx512::rms_norm;
   t.rms_norm_quantize = avx512::rms_norm_quantize;
   t.layer_norm = avx512::layer_norm;
@@ -84,14 +96,14 @@ KernelTable make_avx512(const KernelTable& base) {
 KernelTable make_avx512_vnni(const KernelTable& base) {
   KernelTable t = base;
   t.name = "avx512_vnni";
-  override_matmul(t.matmul_q8, avx512::matmul_q8_vnni, t.matmul_q8_name, t.name);
+  override_q8(&t, avx512::matmul_q8_vnni);
   return t;
 }
 
 KernelTable make_avx512_bf16(const KernelTable& base) {
   KernelTable t = base;
   t.name = "avx512_bf16";
-  override_matmul(t.matmul_f32, avx512::matmul_bf16, nullptr, nullptr);
+  override_f32(&t, avx512::matmul_bf16);
   t.attention = avx512::attention_bf16;
   return t;
 }
@@ -99,7 +111,8 @@ KernelTable make_avx512_bf16(const KernelTable& base) {
 KernelTable make_amx(const KernelTable& base) {
   KernelTable t = base;
   t.name = "amx";
-  override_matmul(t.matmul_q8, amx::matmul_q8, t.matmul_q8_name, t.name);
+  override_matmul(t.matmul_q8, t.matmul_q8_name, amx::matmul_q8, t.name);  // fewer rows than a tile has: as before
+  t.matmul_float_name[static_cast<int>(PackedLayout::kBF16)] = t.name;
   t.round_bf16 = amx::round_bf16;
   t.matmul_bf16 = amx::matmul_bf16;
   return t;

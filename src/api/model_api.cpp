@@ -51,14 +51,28 @@ fsv_status fsv_model_inspect(const char* path, size_t path_size, fsv_model_info*
   });
 }
 
-fsv_status fsv_model_inspect_json(const char* path, size_t path_size, char* buffer, size_t capacity, size_t* size,
-                                  fsv_error* error) {
+namespace {
+
+fsv_status fill_json(const char* path, size_t path_size, std::string (*describe)(const ModelSource&), char* buffer,
+                     size_t capacity, size_t* size, fsv_error* error) {
   return shim(error, [&]() -> Status {
     FSV_ASSIGN(const std::string_view checked, path_argument(path, path_size));
     FSV_ASSIGN(const std::unique_ptr<ModelSource> source, open_model_source(checked));
-    const std::string json = describe_model_json(*source);
+    const std::string json = describe(*source);
     return fill_array(json.data(), json.size(), buffer, capacity, size);
   });
+}
+
+}  // namespace
+
+fsv_status fsv_model_inspect_json(const char* path, size_t path_size, char* buffer, size_t capacity, size_t* size,
+                                  fsv_error* error) {
+  return fill_json(path, path_size, describe_model_json, buffer, capacity, size, error);
+}
+
+fsv_status fsv_model_plan_json(const char* path, size_t path_size, char* buffer, size_t capacity, size_t* size,
+                               fsv_error* error) {
+  return fill_json(path, path_size, plan_model_json, buffer, capacity, size, error);
 }
 
 void fsv_memory_estimate_init(fsv_memory_estimate* estimate, uint32_t struct_size) {

@@ -15,6 +15,8 @@ void describe_tokenizer(const Tokenizer& tokenizer, ModelFacts& facts);
 ModelFacts try_model(const ModelSource& source);
 // Metadata and tensors as one JSON object.
 std::string describe_model_json(const ModelSource& source);
+// Tensors with the kernels that serve them on this processor, as one JSON object.
+std::string plan_model_json(const ModelSource& source);
 
 // kOk if every tensor that the family wants is there with the right shape and a type that this build runs. The
 // message has the tensor, what was expected and what was found.

@@ -228,6 +228,21 @@ class ModelTest(unittest.TestCase):
         self.assertIn("llama", summary)
         self.assertIn("Q4_1", summary)
 
+    def test_plan(self):
+        """Every tensor of the file is in it, and every matrix has a kernel of this machine."""
+        plan = json.loads(fastserve("inspect", "--model", MODEL, "--plan", "--json").stdout)
+        tensors = self.run_json("inspect")["tensors"]
+        self.assertEqual(sum(row["count"] for row in plan["plan"]), len(tensors))
+        rows = {row["tensors"]: row for row in plan["plan"]}
+        query = rows["blk.*.attn_q.weight"]
+        self.assertEqual((query["count"], query["type"], query["shape"]), (30, "Q4_1", [576, 576]))
+        self.assertEqual((query["layout"], query["activations"]), ("q4_min", "int8"))
+        self.assertEqual(rows["blk.*.attn_norm.weight"]["layout"], "vector")
+        best = json.loads(fastserve("inspect", "--machine", "--json").stdout)["kernels"]
+        self.assertEqual((plan["kernels"], query["kernel"]), (best, best))
+        self.assertTrue(all(row["kernel_of_few_rows"] for row in plan["plan"] if row["layout"] != "vector"))
+        self.assertIn("attn_q", fastserve("inspect", "--model", MODEL, "--plan").stdout.decode())
+
     def test_model_sampling(self):
         """A copy of the model whose makers recommend a wild temperature."""
         def text(string):

@@ -340,6 +340,8 @@ TEST(Matmul, TablesAreComplete) {
       EXPECT_NE(table->matmul_f32[layout], nullptr) << table->name;
       EXPECT_EQ(table->matmul_q8[layout] != nullptr, is_quantised(type)) << table->name;
       EXPECT_EQ(table->matmul_q8_name[layout] != nullptr, is_quantised(type)) << table->name;
+      EXPECT_EQ(table->matmul_q8_few_name[layout] != nullptr, is_quantised(type)) << table->name;
+      EXPECT_NE(table->matmul_float_name[layout], nullptr) << table->name;
     }
   }
 }

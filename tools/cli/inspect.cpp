@@ -16,6 +16,7 @@ struct InspectOptions {
   bool machine = false;
   uint32_t measure_ms = 0;
   bool all = false;
+  bool plan = false;
   bool json = false;
 };
 
@@ -23,12 +24,14 @@ std::string row(const std::string& name, const std::string& content) {
   return name + std::string(name.size() < 16 ? 16 - name.size() : 1, ' ') + content + "\n";
 }
 
-std::string inspect_json(const std::string& path) {
+using JsonFunction = fsv_status (*)(const char*, size_t, char*, size_t, size_t*, fsv_error*);
+
+std::string json_of(JsonFunction function, const std::string& path) {
   fsv_error error;
   size_t size = 0;
-  check(fsv_model_inspect_json(path.data(), path.size(), nullptr, 0, &size, &error), error);
+  check(function(path.data(), path.size(), nullptr, 0, &size, &error), error);
   std::string text(size, '\0');
-  check(fsv_model_inspect_json(path.data(), path.size(), text.data(), text.size(), &size, &error), error);
+  check(function(path.data(), path.size(), text.data(), text.size(), &size, &error), error);
   text.resize(size);
   return text;
 }
@@ -136,10 +139,9 @@ int inspect_machine(const InspectOptions& options) {
 
 int inspect(const InspectOptions& options) {
   if (options.machine) return inspect_machine(options);
-  if (options.json) {
-    print(inspect_json(options.model) + "\n");
-  } else if (options.all) {
-    print(indented(inspect_json(options.model)));
+  if (options.json || options.all || options.plan) {
+    const std::string text = json_of(options.plan ? fsv_model_plan_json : fsv_model_inspect_json, options.model);
+    print(options.json ? text + "\n" : indented(text));
   } else {
     fsv_model_info info;
     fsv_model_info_init(&info, sizeof(info));
@@ -161,7 +163,8 @@ void add_inspect(CLI::App& program, Invocation& invocation) {
   command->add_option("--measure", options->measure_ms, "with --machine: measure its ceilings for this many ms")
       ->needs(machine);
   command->add_flag("--all", options->all, "every metadata key and tensor, laid out for reading")->excludes(machine);
-  command->add_flag("--json", options->json, "one JSON object: every metadata key and tensor");
+  command->add_flag("--plan", options->plan, "which kernels of this machine serve which tensors")->excludes(machine);
+  command->add_flag("--json", options->json, "one JSON object: every metadata key and tensor, or the plan");
   command->callback([options, model, machine, &invocation] {
     if (model->count() + machine->count() == 0) throw CLI::RequiredError("--model or --machine");
     invocation.json = options->json;

@@ -476,6 +476,7 @@ FUNCTIONS: dict[str, tuple[Any, list[Any]]] = {
     "fsv_model_info_init": (None, [ctypes.POINTER(fsv_model_info), ctypes.c_uint32]),
     "fsv_model_inspect": (ctypes.c_int32, [ctypes.c_char_p, ctypes.c_size_t, ctypes.POINTER(fsv_model_info), ctypes.POINTER(fsv_error)]),
     "fsv_model_inspect_json": (ctypes.c_int32, [ctypes.c_char_p, ctypes.c_size_t, ctypes.POINTER(ctypes.c_char), ctypes.c_size_t, ctypes.POINTER(ctypes.c_size_t), ctypes.POINTER(fsv_error)]),
+    "fsv_model_plan_json": (ctypes.c_int32, [ctypes.c_char_p, ctypes.c_size_t, ctypes.POINTER(ctypes.c_char), ctypes.c_size_t, ctypes.POINTER(ctypes.c_size_t), ctypes.POINTER(fsv_error)]),
     "fsv_load_config_init": (None, [ctypes.POINTER(fsv_load_config), ctypes.c_uint32]),
     "fsv_memory_estimate_init": (None, [ctypes.POINTER(fsv_memory_estimate), ctypes.c_uint32]),
     "fsv_model_estimate": (ctypes.c_int32, [ctypes.POINTER(fsv_load_config), ctypes.POINTER(fsv_engine_config), ctypes.POINTER(fsv_memory_estimate), ctypes.POINTER(fsv_error)]),
