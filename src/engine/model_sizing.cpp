@@ -70,7 +70,9 @@ Result<RuntimePlan> plan_runtime(const ModelShape& shape, const EngineOptions& o
   if (shape.context_is_hard) plan.context_tokens = std::min(plan.context_tokens, shape.context_tokens);
   plan.kv_layout = {shape.kv_layers, options.kv_type};
   const auto token_bytes = static_cast<uint64_t>(std::max<int64_t>(kv_token_bytes(plan.kv_layout), 1));
-  const auto context = static_cast<uint64_t>(plan.context_tokens);
+  // In whole blocks, so that every sequence has room for a full context.
+  const auto context = (static_cast<uint64_t>(plan.context_tokens) + kernels::kKvBlockTokens - 1) /
+                       kernels::kKvBlockTokens * kernels::kKvBlockTokens;
   uint64_t kv_bytes = options.kv_bytes;
   if (kv_bytes == 0) {
     kv_bytes = std::clamp(context * options.max_sequences * token_bytes, context * token_bytes,

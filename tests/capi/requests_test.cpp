@@ -373,6 +373,23 @@ TEST(Requests, AModelThatCannotGoOnHoldsUpNoOther) {
   expect_same(host.reply(waiting), host.reply(held), "waited");
 }
 
+// The pool that an engine takes by itself has room for as many full contexts as may run at once.
+TEST(Requests, DefaultPoolHoldsEverySequenceAtFullLength) {
+  const TemporaryFile file{TinyShape()};
+  for (const uint32_t context : {33U, 40U, 64U, 65U}) {
+    Host host(file.path(), [context](fsv_engine_config& config) {
+      config.context_tokens = context;
+      config.max_sequences = 8;
+    });
+    const EditGenerate token_by_token = [](GenerateSettings& config) { config.speculation = FSV_SPECULATION_OFF; };
+    for (uint32_t i = 0; i < 8; ++i) host.generate(random_prompt(i, 1), context - 1, token_by_token);
+    for (int step = 0; step < 3; ++step) host.step(0);
+    EXPECT_EQ(host.metrics().running_requests, 8u) << context;
+    host.run();
+    EXPECT_EQ(host.metrics().steps, context - 1) << context;
+  }
+}
+
 TEST(Requests, ModelsTakeTurns) {
   TinyShape shape;
   std::vector<std::unique_ptr<TemporaryFile>> files;
