@@ -29,3 +29,7 @@ cmake_path(RELATIVE_PATH CMAKE_INSTALL_PREFIX BASE_DIRECTORY ${CMAKE_INSTALL_FUL
 configure_file(${PROJECT_SOURCE_DIR}/cmake/fastserve.pc.in ${PROJECT_BINARY_DIR}/fastserve.pc @ONLY)
 install(FILES ${PROJECT_BINARY_DIR}/fastserve.pc
   DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig COMPONENT Development)
+
+if(PROJECT_IS_TOP_LEVEL)
+  include(Package)
+endif()

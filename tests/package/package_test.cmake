@@ -1,20 +1,5 @@
 # cmake -DBUILD= -DCC= -DGENERATOR= -DLIBDIR= -DCONSUMER= -DWORK= -DVERSION= -DREADME= -P package_test.cmake
-function(run)
-  execute_process(COMMAND ${ARGN} RESULT_VARIABLE result OUTPUT_VARIABLE output ERROR_VARIABLE errors)
-  if(NOT result EQUAL 0)
-    list(JOIN ARGN " " command)
-    message(FATAL_ERROR "${command}\nended with ${result}\n${output}${errors}")
-  endif()
-  set(output "${output}" PARENT_SCOPE)
-endfunction()
-
-function(expect_version how program)
-  run(${ARGN} ${program})
-  if(NOT output STREQUAL "${VERSION}\n")
-    message(FATAL_ERROR "${how}: printed '${output}', expected '${VERSION}'")
-  endif()
-  message("${how}: ${output}")
-endfunction()
+include(${CMAKE_CURRENT_LIST_DIR}/run.cmake)
 
 file(REMOVE_RECURSE ${WORK}/installed ${WORK}/prefix ${WORK}/build)
 run(${CMAKE_COMMAND} --install ${BUILD} --prefix ${WORK}/installed)

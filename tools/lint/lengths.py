@@ -14,7 +14,7 @@ from functions import c_functions
 FILE_LINES_MAX = 600
 FUNCTION_LINES_MAX = 70
 BASELINE = ROOT / "tools/lint/lengths_baseline.json"
-EXEMPT = {"include/fastserve.h"}  # the whole public ABI in one file, on purpose
+EXEMPT = {"include/fastserve.h", "tests/abi/v0/fastserve.h"}  # the whole public ABI in one file, on purpose
 CODE_SUFFIXES = C_SUFFIXES | {".py", ".sh", ".cmake", ".rs", ".go", ".java", ".cs", ".ts", ".js"}
 
 

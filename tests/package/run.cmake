@@ -1,0 +1,17 @@
+# Shared by the tests of packages.
+function(run)
+  execute_process(COMMAND ${ARGN} RESULT_VARIABLE result OUTPUT_VARIABLE output ERROR_VARIABLE errors)
+  if(NOT result EQUAL 0)
+    list(JOIN ARGN " " command)
+    message(FATAL_ERROR "${command}\nended with ${result}\n${output}${errors}")
+  endif()
+  set(output "${output}" PARENT_SCOPE)
+endfunction()
+
+function(expect_version how program)
+  run(${ARGN} ${program})
+  if(NOT output STREQUAL "${VERSION}\n")
+    message(FATAL_ERROR "${how}: printed '${output}', expected '${VERSION}'")
+  endif()
+  message("${how}: ${output}")
+endfunction()
