@@ -288,6 +288,10 @@ static void print_fsv_generate_config(void) {
   FIELD(fsv_generate_config, context_drop_tokens);
   FIELD(fsv_generate_config, speculation);
   FIELD(fsv_generate_config, beam_search);
+  FIELD(fsv_generate_config, tenant);
+  FIELD(fsv_generate_config, first_token_deadline_us);
+  FIELD(fsv_generate_config, token_deadline_us);
+  FIELD(fsv_generate_config, queue_timeout_us);
   END();
 }
 static void print_fsv_chat(void) {
@@ -400,6 +404,8 @@ static void print_fsv_metrics(void) {
   FIELD(fsv_metrics, reused_tokens);
   FIELD(fsv_metrics, drafted_tokens);
   FIELD(fsv_metrics, drafts_accepted);
+  FIELD(fsv_metrics, dropped_requests);
+  FIELD(fsv_metrics, recomputed_tokens);
   END();
 }
 

@@ -12,7 +12,9 @@ using namespace fastserve::api;  // NOLINT(google-build-using-namespace)
 
 extern "C" {
 
-void fsv_engine_config_init(fsv_engine_config* config, uint32_t struct_size) { init_struct(config, struct_size); }
+void fsv_engine_config_init(fsv_engine_config* config, uint32_t struct_size) {
+  init_struct(config, struct_size, [](fsv_engine_config& defaults) { defaults.scheduler = FSV_SCHEDULER_ADAPTIVE; });
+}
 void fsv_io_init(fsv_io* io, uint32_t struct_size) { init_struct(io, struct_size); }
 void fsv_allocator_init(fsv_allocator* allocator, uint32_t struct_size) { init_struct(allocator, struct_size); }
 void fsv_clock_init(fsv_clock* clock, uint32_t struct_size) { init_struct(clock, struct_size); }
@@ -117,6 +119,8 @@ fsv_status fsv_metrics_snapshot(fsv_engine* engine, fsv_metrics* metrics, fsv_er
     filled.step_us_total = now.step_us;
     filled.scheduler_us_total = now.scheduler_us;
     filled.max_step_us = now.max_step_us;
+    filled.dropped_requests = now.dropped;
+    filled.recomputed_tokens = now.recomputed_tokens;
     filled.batch_rows_total = now.batch_rows;
     filled.reused_tokens = now.reused_tokens;
     filled.drafted_tokens = now.drafts;

@@ -49,7 +49,7 @@ Status check_all(const fsv_engine_config& config) {
   FSV_TRY(check_range("thread_count", config.thread_count, 1024));
   FSV_TRY(check_range("kernels", config.kernels, FSV_KERNELS_REFERENCE));
   FSV_TRY(check_range("kv_dtype", config.kv_dtype, FSV_KV_Q8));
-  FSV_TRY(check_range("scheduler", config.scheduler, FSV_SCHEDULER_FCFS));
+  FSV_TRY(check_range("scheduler", config.scheduler, FSV_SCHEDULER_ADAPTIVE));
   FSV_TRY(check_range("context_tokens", config.context_tokens, 1 << 24));
   FSV_TRY(check_range("max_sequences", config.max_sequences, 4096));
   FSV_TRY(check_range("max_batch_tokens", config.max_batch_tokens, 1 << 16));
@@ -100,6 +100,7 @@ Result<EngineOptions> engine_options(const fsv_engine_config* given) {
   options.thread_count = config.thread_count;
   options.reference_kernels = config.kernels == FSV_KERNELS_REFERENCE;
   options.kv_type = static_cast<kernels::KvType>(config.kv_dtype);
+  options.scheduler = static_cast<SchedulerKind>(config.scheduler);
   options.context_tokens = config.context_tokens;
   options.max_sequences = or_default(config.max_sequences, options.max_sequences);
   options.max_batch_tokens = or_default(config.max_batch_tokens, options.max_batch_tokens);

@@ -6,6 +6,7 @@
 #include "api/handles.h"
 #include "api/sampling_arguments.h"
 #include "api/shim.h"
+#include "engine/event_hub.h"
 
 namespace fastserve::api {
 namespace {
@@ -144,6 +145,10 @@ Result<RequestParameters> generate_parameters(const LoadedModel& model, const fs
   parameters.logprob_count = config.logprob_count;
   parameters.user_data = config.user_data;
   parameters.priority = config.priority;
+  parameters.tenant = config.tenant;
+  parameters.first_token_deadline_us = std::min(config.first_token_deadline_us, kWaitMaxUs);
+  parameters.token_deadline_us = std::min(config.token_deadline_us, kWaitMaxUs);
+  parameters.queue_timeout_us = std::min(config.queue_timeout_us, kWaitMaxUs);
   FSV_ASSIGN(parameters.sampling, sampling_parameters(model, config.sampling));
   FSV_TRY(copy_stops(config, parameters));
   FSV_TRY(copy_beam_search(config, parameters));

@@ -97,6 +97,13 @@ fsv_status fsv_request_cancel(fsv_engine* engine, fsv_request request, fsv_error
   });
 }
 
+fsv_status fsv_request_set_priority(fsv_engine* engine, fsv_request request, int32_t priority, fsv_error* error) {
+  return shim(error, [&]() -> Status {
+    FSV_ASSIGN(const std::shared_ptr<Engine> target, find_engine(engine));
+    return target->set_request_priority(request, priority);
+  });
+}
+
 fsv_status fsv_request_get_info(fsv_engine* engine, fsv_request request, fsv_request_info* info, fsv_error* error) {
   return shim(error, [&]() -> Status {
     FSV_ASSIGN(const std::shared_ptr<Engine> target, find_engine(engine));

@@ -15,6 +15,18 @@ const kernels::KernelTable& choose_table(const EngineOptions& options) {
   return options.reference_kernels ? kernels::reference_cpu_table() : kernels::best_cpu_table();
 }
 
+std::unique_ptr<Scheduler> create_scheduler(SchedulerKind kind) {
+  switch (kind) {
+    case SchedulerKind::kFcfs:
+      return create_fcfs_scheduler();
+    case SchedulerKind::kMlfq:
+      return create_mlfq_scheduler();
+    case SchedulerKind::kAdaptive:
+      break;
+  }
+  return create_adaptive_scheduler();
+}
+
 }  // namespace
 
 Engine::Engine(const EngineOptions& options)
@@ -44,12 +56,15 @@ Status Engine::start() {
   }
   device_ = {&choose_table(options_), executor_.get(), options_.reference_kernels};
   FSV_ASSIGN(events_, EventHub::create(options_.max_queued_requests + kTicketsMax));
-  scheduler_ = create_fcfs_scheduler();
+  scheduler_ = create_scheduler(options_.scheduler);
   const size_t requests = options_.max_queued_requests;
+  residents_max_ =
+      scheduler_->residents_max(options_.max_sequences, std::max<size_t>(requests, options_.max_sequences));
+  scheduler_->reserve(residents_max_ + requests);
   for (auto* list : {&incoming_, &waiting_, &plan_waiting_}) list->reserve(requests);
-  for (auto* list : {&running_, &plan_running_}) list->reserve(options_.max_sequences);
+  for (auto* list : {&running_, &plan_running_}) list->reserve(residents_max_);
   waiting_views_.reserve(requests);
-  running_views_.reserve(options_.max_sequences);
+  running_views_.reserve(residents_max_);
   plan_.entries.reserve(requests + options_.max_sequences);
   delivered_.reserve(requests + kTicketsMax);
   delivered_tickets_.reserve(kTicketsMax);

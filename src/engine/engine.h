@@ -20,9 +20,9 @@
 #include "engine/options.h"
 #include "engine/request.h"
 #include "engine/runner.h"
-#include "engine/scheduler.h"
 #include "engine/session.h"
 #include "engine/slot_table.h"
+#include "scheduler/scheduler.h"
 
 namespace fastserve {
 
@@ -83,6 +83,7 @@ struct EngineMetrics {
   uint32_t queued = 0, running = 0, paused = 0;
   uint64_t submitted = 0, finished = 0, cancelled = 0, failed = 0;
   uint64_t prefill_tokens = 0, decode_tokens = 0, reused_tokens = 0;
+  uint64_t dropped = 0, recomputed_tokens = 0;
   uint64_t steps = 0, step_us = 0, scheduler_us = 0, max_step_us = 0, batch_rows = 0;
   uint64_t drafts = 0, drafts_true = 0;
 };
@@ -115,6 +116,7 @@ class Engine : private Admission {
   // Requests.
   Result<uint64_t> submit(std::shared_ptr<LoadedModel> model, RequestParameters parameters);
   Status cancel(uint64_t request);
+  Status set_request_priority(uint64_t request, int32_t priority);
   Result<RequestInfo> request_info(uint64_t request);
 
   // Events: calls `deliver(context, index, event)` for up to `capacity` events and returns their number.
@@ -155,18 +157,27 @@ class Engine : private Admission {
   void run_engine_thread();
   Progress iterate();
   bool begin_step();
-  bool plan_for(LoadedModel& model, int64_t now_ns);
   bool heed_attention();
+  void wait_for_work(std::unique_lock<std::mutex>& lock);
+  int64_t next_queue_timeout_ns() const;
+  void end_those_timed_out();
   Progress continue_step();
   // engine_pieces.cpp: what a step is made of, sized by the grant.
   bool has_pieces() const { return runner_.active() || sampled_count_ < runner_.ready_count(); }
   bool run_piece();
+  bool run_next_piece();
   bool may_begin(int64_t expected_ns);
   bool run_layer(GrantPacer& pacer);
   bool run_head(GrantPacer& pacer);
   bool run_sampling(GrantPacer& pacer);
   int32_t step_rows_max(const LoadedModel& model) const;
+  // engine_planning.cpp
+  bool plan_for(LoadedModel& model, int64_t now_ns);
+  std::shared_ptr<LoadedModel> choose_model(uint64_t turn);
+  void build_views(LoadedModel* model);
+  static void describe_rights(const Sequence& sequence, SequenceView& view);
   bool try_admit(size_t waiting_index) override;
+  void drop(size_t running_index) override;
   Result<bool> admit_kv(Request& request);
   void drain_incoming();
   void drop_cancelled_from_batch();
@@ -179,8 +190,6 @@ class Engine : private Admission {
   int32_t drafts_max(int32_t rows_max) const;
   void draft(Sequence& sequence, int32_t count_max);
   void end_step();
-  std::shared_ptr<LoadedModel> choose_model(uint64_t turn);
-  void build_views(LoadedModel* model);
   void collect_cancelled();
   // Releases what a sequence holds and flushes its text. mutex_ held.
   Status end_sequence(Sequence& sequence, FinishReason reason);
@@ -191,6 +200,7 @@ class Engine : private Admission {
   // Ends a request with all its sequences: frees their blocks, flushes their text, makes FINISHED pending. mutex_ held.
   void finish_request(Request& request, FinishReason reason, Status status);
   void mark_ready(Request& request);
+  std::string describe_full_queue() const;  // mutex_ held
   // Whether the host has polled enough that a sequence may go on.
   bool has_room(const Sequence& sequence) const {
     return sequence.pending.token_ids.size() < options_.max_pending_events;
@@ -272,6 +282,9 @@ class Engine : private Admission {
   std::vector<Sequence*> running_, plan_running_;
   std::vector<SequenceView> waiting_views_, running_views_;
   Plan plan_;
+  StepWork step_work_;        // of the step under way, as planned
+  int64_t step_busy_ns_ = 0;  // what its pieces took so far
+  size_t residents_max_ = 0;  // sequences that may hold KV
   Batch batch_;
   Runner runner_;
   std::vector<SamplerScratch> scratch_;  // one for each part of the executor

@@ -10,7 +10,6 @@
 namespace fastserve {
 namespace {
 
-constexpr int32_t kFullLogitsRows = 32;  // of a step, where a host wants whole rows of logits
 constexpr uint32_t kFailuresInARowMax = 100;
 constexpr std::chrono::milliseconds kFailurePause{1};
 
@@ -31,9 +30,20 @@ void Engine::run_engine_thread() {
       continue;
     }
     if (progress != Progress::kIdle) continue;
-    const uint32_t seen = seen_attention_;
-    work_.wait(lock, [&] { return is_stopping_ || attention_.load() != seen || (!is_paused_ && !incoming_.empty()); });
+    wait_for_work(lock);
   }
+}
+
+void Engine::wait_for_work(std::unique_lock<std::mutex>& lock) {
+  const uint32_t seen = seen_attention_;
+  auto has_work = [&] { return is_stopping_ || attention_.load() != seen || (!is_paused_ && !incoming_.empty()); };
+  const int64_t timeout_ns = next_queue_timeout_ns();
+  if (timeout_ns == kNeverNs) {
+    work_.wait(lock, has_work);
+    return;
+  }
+  constexpr int64_t kShortestNs = 1'000'000;  // the host's clock need not run as the system's does
+  work_.wait_for(lock, std::chrono::nanoseconds(std::max(timeout_ns - clock_.now_ns(), kShortestNs)), has_work);
 }
 
 // One step, or as much of it as fits the grant.
@@ -58,73 +68,32 @@ bool Engine::begin_step() {
   return false;
 }
 
-// Plans and begins a step of one model. False when none of its requests can compute now.
-bool Engine::plan_for(LoadedModel& model, int64_t now_ns) {
-  batch_.begin(model);
-  build_views(&model);
-  SchedulerInput input;
-  input.running = running_views_;
-  input.waiting = waiting_views_;
-  input.max_batch_tokens = step_rows_max(model);
-  input.prefill_chunk_tokens = static_cast<int32_t>(options_.prefill_chunk_tokens);
-  input.admission = this;
-  scheduler_->plan(input, plan_);
-  const int32_t drafts_max = this->drafts_max(input.max_batch_tokens);
-  for (const PlanEntry& entry : plan_.entries) {
-    Sequence& sequence = planned_sequence(entry);
-    Request& request = *sequence.request;
-    draft(sequence, drafts_max);
-    const auto rows = entry.token_count + static_cast<int32_t>(sequence.draft.size());
-    model.kv.reserve(sequence.kv, sequence.computed + rows);  // promised at admission
-    if (request.first_row_ns == 0) request.first_row_ns = now_ns;
-    request.in_step = true;
-    batch_.add(sequence, entry.token_count);
-  }
-  batch_.seal();
-  auto has_left = [](Request* request) { return request->admitted || request->is_finished(); };
-  waiting_.erase(std::remove_if(waiting_.begin(), waiting_.end(), has_left), waiting_.end());
-  step_started_ns_ = clock_.now_ns();
-  metrics_.scheduler_us += static_cast<uint64_t>(step_started_ns_ - now_ns) / 1000;
-  if (batch_.row_count() == 0) {
-    batch_.clear();
-    return false;
-  }
-  model.served_turn = turn_;
-  computed_committed_ = false;
-  runner_.begin(batch_);
-  return true;
-}
-
-// Guesses for each sequence of the plan: where all of them decode, and few enough that a few rows more take little more
-// time than theirs.
-int32_t Engine::drafts_max(int32_t rows_max) const {
-  constexpr int32_t kDraftedRows = 8;
-  const auto count = static_cast<int32_t>(plan_.entries.size());
-  const bool decode = std::all_of(plan_.entries.begin(), plan_.entries.end(), [&](const PlanEntry& entry) {
-    return !entry.from_waiting && running_views_[entry.index].decoding;
-  });
-  return count > 0 && decode ? std::min(kDraftedRows, rows_max) / count - 1 : 0;
-}
-
-// Not more than can be said: what follows the last of them must still be the request's to draw.
-void Engine::draft(Sequence& sequence, int32_t count_max) {
-  const Request& request = *sequence.request;
-  const RequestParameters& parameters = request.parameters;
-  sequence.draft_begin = sequence.token_count();
-  sequence.drafts_true = 0;
-  if (!parameters.speculates || parameters.kind != RequestKind::kGenerate || request.beams != nullptr) return;
-  const int64_t to_say = std::min<int64_t>(int64_t{parameters.max_tokens} - sequence.generated,
-                                           request.model->context_tokens - sequence.token_count());
-  const int64_t room = int64_t{options_.max_pending_events} - static_cast<int64_t>(sequence.pending.token_ids.size());
-  const int64_t count = std::min<int64_t>(count_max, std::min(to_say, room) - 1);
-  sequence.drafter.propose(sequence.tokens, static_cast<int32_t>(count), sequence.draft);
-  metrics_.drafts += sequence.draft.size();
-}
-
 void Engine::drain_incoming() {
   for (Request* request : incoming_) waiting_.push_back(request);
   incoming_.clear();
   collect_cancelled();
+  end_those_timed_out();
+}
+
+// When the first of those who wait has waited long enough; kNeverNs: nobody minds. mutex_ held.
+int64_t Engine::next_queue_timeout_ns() const {
+  int64_t first_ns = kNeverNs;
+  for (const Request* request : waiting_) first_ns = std::min(first_ns, request->queue_timeout_ns());
+  return first_ns;
+}
+
+void Engine::end_those_timed_out() {
+  if (next_queue_timeout_ns() > clock_.now_ns()) return;
+  std::erase_if(waiting_, [this](Request* request) {
+    if (request->queue_timeout_ns() > clock_.now_ns()) return false;
+    const size_t slots = options_.max_sequences;
+    finish_request(*request, FinishReason::kError,
+                   Status(StatusCode::kTimeout, format("the request waited ", request->parameters.queue_timeout_us,
+                                                       " us and was not begun: ", running_.size(),
+                                                       " sequences hold KV, ", slots, " run at once, ", waiting_.size(),
+                                                       " requests wait", is_paused_ ? ", the engine is paused" : "")));
+    return true;
+  });
 }
 
 // Ends what was cancelled while it was in no batch. mutex_ held.
@@ -136,101 +105,6 @@ void Engine::collect_cancelled() {
   };
   std::erase_if(waiting_, [&](Request* request) { return is_over(*request); });
   std::erase_if(running_, [&](Sequence* sequence) { return is_over(*sequence->request); });
-}
-
-// Models with work take turns: the one whose turn is longest ago. Null when none is left that was not looked at in
-// this `turn`.
-std::shared_ptr<LoadedModel> Engine::choose_model(uint64_t turn) {
-  std::shared_ptr<LoadedModel> chosen;
-  auto look = [&](const std::shared_ptr<LoadedModel>& model) {
-    if (model->served_turn < turn && (chosen == nullptr || model->served_turn < chosen->served_turn)) chosen = model;
-  };
-  for (const Sequence* sequence : running_) {
-    if (can_compute(*sequence)) look(sequence->request->model);
-  }
-  if (running_.size() >= options_.max_sequences) return chosen;
-  for (const Request* request : waiting_) look(request->model);
-  return chosen;
-}
-
-void Engine::build_views(LoadedModel* model) {
-  auto view_of = [this](const Sequence& sequence) {
-    const Request& request = *sequence.request;
-    SequenceView view;
-    view.id = request.id;
-    view.arrival_ns = request.submitted_ns;
-    view.pending_tokens = sequence.pending_tokens();
-    view.computed_tokens = sequence.computed;
-    if (request.parameters.turn != nullptr && !request.admitted) {
-      view.computed_tokens = sessions_.reusable(*request.parameters.turn);
-      view.pending_tokens -= view.computed_tokens;
-    }
-    if (request.parameters.full_logits) view.pending_tokens = std::min(view.pending_tokens, kFullLogitsRows);
-    view.priority = request.parameters.priority;
-    view.decoding = sequence.generated > 0 && view.pending_tokens == 1;
-    return view;
-  };
-  plan_running_.clear();
-  plan_waiting_.clear();
-  running_views_.clear();
-  waiting_views_.clear();
-  for (Sequence* sequence : running_) {
-    if (sequence->request->model.get() != model || !can_compute(*sequence)) continue;
-    plan_running_.push_back(sequence);
-    running_views_.push_back(view_of(*sequence));
-  }
-  for (Request* request : waiting_) {
-    if (request->model.get() != model) continue;
-    plan_waiting_.push_back(request);
-    waiting_views_.push_back(view_of(request->first()));
-  }
-}
-
-// Called back by the scheduler from begin_step; mutex_ is held.
-bool Engine::try_admit(size_t waiting_index) {
-  Request& request = *plan_waiting_[waiting_index];
-  if (running_.size() + request.sequences.size() > options_.max_sequences) return false;
-  bool admitted = false;
-  const Status status = guarded([&]() -> Status {
-    FSV_ASSIGN(admitted, admit_kv(request));
-    return Status();
-  });
-  if (!status.ok()) {
-    admission_failed_ = true;
-    finish_request(request, FinishReason::kError, status);
-  }
-  if (!admitted) return false;
-  request.admitted = true;
-  request.state = RequestState::kRunning;
-  for (Sequence& sequence : request.sequences) running_.push_back(&sequence);
-  return true;
-}
-
-// Idle sessions hold no one up: where that lets the request in, they lose their KV.
-Result<bool> Engine::admit_kv(Request& request) {
-  LoadedModel& model = *request.model;
-  const auto rows = static_cast<int32_t>(options_.max_batch_tokens);
-  Sequence& first = request.first();
-  SessionTurn* turn = request.parameters.turn.get();
-  if (turn != nullptr) first.computed = sessions_.lend(*turn, first.kv);
-  bool admitted = admit_sequences(request, rows);
-  if (!admitted && model.kv.could_admit(request.kv_tokens_max(), rows)) {
-    sessions_.loosen(model);
-    const Status tried = guarded([&] {
-      admitted = admit_sequences(request, rows);
-      return Status();
-    });
-    sessions_.settle(model);
-    FSV_TRY(tried);
-  }
-  if (admitted) {
-    request.cached_count = static_cast<uint32_t>(first.computed);
-    metrics_.reused_tokens += request.cached_count;
-  } else if (turn != nullptr) {
-    sessions_.take_back(*turn, first.kv);
-    first.computed = 0;
-  }
-  return admitted;
 }
 
 // Looks at cancels, pauses and the end. False: the step stays where it is for now.
@@ -306,6 +180,9 @@ void Engine::end_step() {
   metrics_.max_step_us = std::max(metrics_.max_step_us, step_us);
   metrics_.batch_rows += static_cast<uint64_t>(batch_.row_count());
   ++metrics_.steps;
+  if (batch_.row_count() == step_work_.prefill_tokens + step_work_.decode_rows) {
+    batch_.model()->cost.observe(step_work_, step_busy_ns_);  // else somebody left it
+  }
   failed_in_a_row_ = 0;
   leave_step();
 }
@@ -369,6 +246,9 @@ void Engine::finish_request(Request& request, FinishReason reason, Status status
   }
   request.state = RequestState::kFinished;
   request.finished_ns = clock_.now_ns();
+  if (request.finish_reason == FinishReason::kStop || request.finish_reason == FinishReason::kLength) {
+    scheduler_->finished(request.job);
+  }
   --requests_alive_;
   ++(request.finish_reason == FinishReason::kCancelled || request.finish_reason == FinishReason::kShutdown
          ? metrics_.cancelled

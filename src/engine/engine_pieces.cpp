@@ -29,6 +29,13 @@ bool Engine::may_begin(int64_t expected_ns) {
 
 // Computes the next piece. False where it does not fit the grant any more.
 bool Engine::run_piece() {
+  const int64_t began_ns = clock_.now_ns();
+  const bool has_run = run_next_piece();
+  step_busy_ns_ += clock_.now_ns() - began_ns;
+  return has_run;
+}
+
+bool Engine::run_next_piece() {
   GrantPacer& pacer = batch_.model()->pacer;
   if (sampled_count_ < runner_.ready_count()) return run_sampling(pacer);
   if (runner_.phase() == Runner::Phase::kHead) return run_head(pacer);

@@ -42,7 +42,7 @@ Result<uint64_t> Engine::submit(std::shared_ptr<LoadedModel> model, RequestParam
   request->submitted_ns = clock_.now_ns();
   const uint64_t id = requests_.insert(request);
   if (id == 0) {
-    return Status(StatusCode::kQueueFull, format("the engine has its ", options_.max_queued_requests, " requests"));
+    return Status(StatusCode::kQueueFull, describe_full_queue());
   }
   request->id = id;
   incoming_.push_back(request.get());
@@ -50,6 +50,16 @@ Result<uint64_t> Engine::submit(std::shared_ptr<LoadedModel> model, RequestParam
   ++metrics_.submitted;
   work_.notify_all();
   return id;
+}
+
+std::string Engine::describe_full_queue() const {
+  uint32_t waiting = 0, ended = 0;
+  requests_.for_each([&](const Request& request) {
+    waiting += request.state == RequestState::kQueued ? 1 : 0;
+    ended += request.is_finished() ? 1 : 0;
+  });
+  return format("the engine has its ", options_.max_queued_requests, " requests: ", waiting, " wait, ",
+                requests_.count() - waiting - ended, " run, ", ended, " have ended and are not polled yet");
 }
 
 Status Engine::cancel(uint64_t number) {
@@ -60,6 +70,15 @@ Status Engine::cancel(uint64_t number) {
   request->cancel_requested.store(true, std::memory_order_relaxed);
   attention_.fetch_add(1);
   work_.notify_all();
+  return {};
+}
+
+Status Engine::set_request_priority(uint64_t number, int32_t priority) {
+  const std::lock_guard lock(mutex_);
+  Request* request = requests_.find(number);
+  if (request == nullptr) return stale_or_invalid(requests_.is_own(number), "request");
+  if (request->is_finished()) return stale_or_invalid(true, "request");
+  request->parameters.priority = priority;
   return {};
 }
 

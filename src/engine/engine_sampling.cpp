@@ -73,7 +73,8 @@ void Engine::process_logits(size_t begin, size_t end) {
         return advance_search(sequence, drawn.top);
       } else {
         reason = accept_token(sequence, drawn.result, drawn.top);
-        if (request.first_token_ns == 0) request.first_token_ns = clock_.now_ns();
+        sequence.last_token_ns = clock_.now_ns();
+        if (request.first_token_ns == 0) request.first_token_ns = sequence.last_token_ns;
         if (reason == FinishReason::kNone) check_guess(sequence, rows[i].position, drawn.result.token_id);
       }
       return Status();

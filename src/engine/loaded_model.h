@@ -11,6 +11,7 @@
 #include "memory/budget.h"
 #include "models/model_def.h"
 #include "sampling/sampling_parameters.h"
+#include "scheduler/cost_model.h"
 #include "state/kv_cache.h"
 #include "tensor/dtype.h"
 #include "text/chat_template.h"
@@ -55,6 +56,7 @@ struct LoadedModel {
   KvCache kv;
   Workspace workspace;
   GrantPacer pacer;
+  CostModel cost;              // of its steps
   int32_t context_tokens = 0;  // longest sequence in this engine
 };
 

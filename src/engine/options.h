@@ -15,6 +15,7 @@
 
 namespace fastserve {
 
+enum class SchedulerKind : uint32_t { kFcfs = 0, kMlfq = 1, kAdaptive = 2 };
 enum class EngineMode : uint32_t { kThreaded = 0, kPumped = 1 };
 
 struct EngineOptions {
@@ -23,6 +24,7 @@ struct EngineOptions {
   bool reference_kernels = false;
   kernels::KvType kv_type = kernels::KvType::kF16;
   uint32_t context_tokens = 0;  // 0: the model's own, at most kContextDefaultMax
+  SchedulerKind scheduler = SchedulerKind::kAdaptive;
   uint32_t max_sequences = 64;
   uint32_t max_batch_tokens = 512;
   uint32_t prefill_chunk_tokens = 512;

@@ -12,6 +12,7 @@
 #include "engine/loaded_model.h"
 #include "engine/sequence.h"
 #include "engine/session.h"
+#include "scheduler/scheduler.h"
 
 namespace fastserve {
 
@@ -37,7 +38,10 @@ struct RequestParameters {
   std::vector<std::string> stop_strings;
   std::vector<int32_t> stop_token_ids;
   SamplingParameters sampling;
-  int32_t priority = 0;
+  int32_t priority = 0;  // a live request's may change, under the engine's mutex
+  uint64_t tenant = 0;
+  uint64_t first_token_deadline_us = 0, token_deadline_us = 0;  // 0: none
+  uint64_t queue_timeout_us = 0;                                // 0: none
   uint64_t user_data = 0;
   std::shared_ptr<SessionTurn> turn;  // null: without a session
 };
@@ -62,6 +66,7 @@ struct Request {
 
   // Engine thread only.
   std::unique_ptr<Beams> beams;  // null: no beam search
+  JobRecord job;                 // the scheduler's
   bool admitted = false;
   int64_t first_row_ns = 0, first_token_ns = 0;
 
@@ -81,6 +86,11 @@ struct Request {
   // Sequences that are computed at once.
   uint32_t sequence_count() const { return std::max(parameters.choice_count, parameters.beams.beam_count); }
   bool is_finished() const { return state == RequestState::kFinished; }
+  // When it ends if it was never begun; kNeverNs: it waits on.
+  int64_t queue_timeout_ns() const {
+    if (parameters.queue_timeout_us == 0 || first_row_ns != 0) return kNeverNs;
+    return submitted_ns + static_cast<int64_t>(parameters.queue_timeout_us) * 1000;
+  }
   // Tokens drawn, in all sequences together.
   uint32_t generated_count() const {
     return std::accumulate(sequences.begin(), sequences.end(), 0U, [](uint32_t sum, const Sequence& sequence) {

@@ -42,6 +42,7 @@ struct Sequence {
   SequenceKv kv;
   std::vector<int32_t> tokens;  // prompt, then what was generated; reserved for all
   int32_t computed = 0;         // tokens whose keys and values are in the cache
+  int64_t last_token_ns = 0;
   StreamDecoder decoder;
   Sampler sampler;
   Drafter drafter;

@@ -95,6 +95,8 @@ class KvCache {
   void make_slots(SequenceKv& sequence, int32_t token_count) noexcept;
   // Gives everything back: blocks and promise.
   void release(SequenceKv& sequence) noexcept;
+  // Slots that are promised to nobody, in the group that has the fewest: those that idle sequences hold are among them.
+  int64_t unpromised_tokens() const noexcept;
   // Bytes of blocks that `sequence` holds, those that it shares included.
   int64_t held_bytes(const SequenceKv& sequence) const noexcept;
 

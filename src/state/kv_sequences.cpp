@@ -297,6 +297,14 @@ void KvCache::release(SequenceKv& sequence) noexcept {
   sequence.admitted = false;
 }
 
+int64_t KvCache::unpromised_tokens() const noexcept {
+  int64_t least = INT64_MAX;
+  for (const Group& group : groups_) {
+    least = std::min<int64_t>(least, group.pool.block_count() - group.pool.promised_count());
+  }
+  return groups_.empty() ? 0 : least * kKvBlockTokens;
+}
+
 int64_t KvCache::held_bytes(const SequenceKv& sequence) const noexcept {
   int64_t bytes = 0;
   for (size_t index = 0; index < sequence.groups.size(); ++index) {

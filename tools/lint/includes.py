@@ -12,7 +12,8 @@ BELOW = {
     "train": ["engine"],
     "interpret": ["engine"],
     "parallel": ["engine"],
-    "engine": ["models", "state", "text", "sampling", "formats"],
+    "engine": ["models", "state", "text", "sampling", "formats", "scheduler"],
+    "scheduler": [],  # policy alone: plain descriptions in, plans out; a simulation runs it without an engine
     "models": ["blocks", "formats"],
     "blocks": ["ops"],
     "ops": ["backend", "tensor"],

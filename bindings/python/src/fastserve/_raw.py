@@ -318,6 +318,10 @@ class fsv_generate_config(ctypes.Structure):
         ("context_drop_tokens", ctypes.c_uint32),
         ("speculation", ctypes.c_uint32),
         ("beam_search", ctypes.POINTER(fsv_beam_search)),
+        ("tenant", ctypes.c_uint64),
+        ("first_token_deadline_us", ctypes.c_uint64),
+        ("token_deadline_us", ctypes.c_uint64),
+        ("queue_timeout_us", ctypes.c_uint64),
     ]
 
 
@@ -437,6 +441,8 @@ class fsv_metrics(ctypes.Structure):
         ("reused_tokens", ctypes.c_uint64),
         ("drafted_tokens", ctypes.c_uint64),
         ("drafts_accepted", ctypes.c_uint64),
+        ("dropped_requests", ctypes.c_uint64),
+        ("recomputed_tokens", ctypes.c_uint64),
     ]
 
 
@@ -519,6 +525,7 @@ FUNCTIONS: dict[str, tuple[Any, list[Any]]] = {
     "fsv_score_config_init": (None, [ctypes.POINTER(fsv_score_config), ctypes.c_uint32]),
     "fsv_submit_score": (ctypes.c_int32, [ctypes.c_void_p, ctypes.c_void_p, ctypes.POINTER(fsv_score_config), ctypes.POINTER(ctypes.c_uint64), ctypes.POINTER(fsv_error)]),
     "fsv_request_cancel": (ctypes.c_int32, [ctypes.c_void_p, ctypes.c_uint64, ctypes.POINTER(fsv_error)]),
+    "fsv_request_set_priority": (ctypes.c_int32, [ctypes.c_void_p, ctypes.c_uint64, ctypes.c_int32, ctypes.POINTER(fsv_error)]),
     "fsv_request_info_init": (None, [ctypes.POINTER(fsv_request_info), ctypes.c_uint32]),
     "fsv_request_get_info": (ctypes.c_int32, [ctypes.c_void_p, ctypes.c_uint64, ctypes.POINTER(fsv_request_info), ctypes.POINTER(fsv_error)]),
     "fsv_poll": (ctypes.c_int32, [ctypes.c_void_p, ctypes.POINTER(fsv_event), ctypes.c_size_t, ctypes.c_size_t, ctypes.POINTER(ctypes.c_size_t), ctypes.POINTER(fsv_error)]),

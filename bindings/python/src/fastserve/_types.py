@@ -86,7 +86,23 @@ class Kernels(enum.IntEnum):
 
 
 class Scheduler(enum.IntEnum):
+    # Who computes next where more requests want to than can.
+    # FCFS: higher priorities first, then by arrival; what has begun is never interrupted.
+    # MLFQ: FastServe's skip-join multi-level feedback queue as published: requests that took little so far first,
+    # whatever
+    # their priorities and deadlines.
+    # ADAPTIVE (default): higher priorities interrupt lower ones from the next step on; within a priority
+    # deadlines that
+    # come near, then tenants that got less, then, where what requests take is widely spread, those that took
+    # little so
+    # far, then by arrival. The oldest request always advances. Without contention it is FCFS. An interrupted
+    # request keeps
+    # its keys and values. Only where memory for them is short may it lose them, at most three times; they are
+    # computed
+    # again and its text is the same, token for token.
     FCFS = 0
+    MLFQ = 1
+    ADAPTIVE = 2
 
 
 class MemoryUse(enum.IntEnum):
@@ -231,6 +247,7 @@ class ScoreFlags(enum.IntEnum):
 
 
 class RequestState(enum.IntEnum):
+    # QUEUED: not begun, or interrupted and without its keys and values for now.
     QUEUED = 0
     RUNNING = 1
     PAUSED = 2
@@ -258,11 +275,11 @@ class EngineConfigOptions(TypedDict, total=False):
     kernels: int
     # FSV_KV_*
     kv_dtype: int
-    # FSV_SCHEDULER_*
+    # FSV_SCHEDULER_*; default ADAPTIVE
     scheduler: int
     # longest sequence; 0: the model's own, at most 8192
     context_tokens: int
-    # running at once, at most; 0: 64
+    # computed in one step, at most; 0: 64
     max_sequences: int
     # rows of one step, at most; 0: 512
     max_batch_tokens: int
@@ -312,7 +329,7 @@ class GenerateConfigOptions(TypedDict, total=False):
     choice_count: int
     # FSV_SESSION_*
     session_mode: int
-    # higher ones start and read their prompts first; default 0
+    # its class: higher ones first, see FSV_SCHEDULER_*; default 0
     priority: int
     # FSV_CONTEXT_*: what happens when prompt and answer fill the context
     context_full: int
@@ -322,6 +339,16 @@ class GenerateConfigOptions(TypedDict, total=False):
     context_drop_tokens: int
     # FSV_SPECULATION_*
     speculation: int
+    # whose request it is: tenants of one priority get equal shares; default 0
+    tenant: int
+    # wanted from submit to first token; 0: no matter. ADAPTIVE heeds it
+    first_token_deadline_us: int
+    # wanted between two tokens; 0: no matter. ADAPTIVE reads others' prompts in parts that leave time for it. A
+    # deadline that is missed ends nothing
+    token_deadline_us: int
+    # 0: none. A request of which nothing was computed by then ends with FSV_FINISH_ERROR and FSV_ERROR_TIMEOUT;
+    # the message says what was in its way
+    queue_timeout_us: int
 
 
 class SamplingOptions(TypedDict, total=False):
@@ -566,3 +593,7 @@ class Metrics:
     drafted_tokens: int
     # of them, those that came true; in decode_tokens too
     drafts_accepted: int
+    # interrupted ones that lost their keys and values; each time counts
+    dropped_requests: int
+    # that this cost, in prefill_tokens too
+    recomputed_tokens: int

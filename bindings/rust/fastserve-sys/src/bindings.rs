@@ -120,7 +120,18 @@ pub const FSV_KV_Q8: u32 = 3;
 pub const FSV_KERNELS_FAST: u32 = 0;
 pub const FSV_KERNELS_REFERENCE: u32 = 1;
 
+// Who computes next where more requests want to than can.
+// FCFS: higher priorities first, then by arrival; what has begun is never interrupted.
+// MLFQ: FastServe's skip-join multi-level feedback queue as published: requests that took little so far first, whatever
+// their priorities and deadlines.
+// ADAPTIVE (default): higher priorities interrupt lower ones from the next step on; within a priority deadlines that
+// come near, then tenants that got less, then, where what requests take is widely spread, those that took little so
+// far, then by arrival. The oldest request always advances. Without contention it is FCFS. An interrupted request keeps
+// its keys and values. Only where memory for them is short may it lose them, at most three times; they are computed
+// again and its text is the same, token for token.
 pub const FSV_SCHEDULER_FCFS: u32 = 0;
+pub const FSV_SCHEDULER_MLFQ: u32 = 1;
+pub const FSV_SCHEDULER_ADAPTIVE: u32 = 2;
 
 pub const FSV_MEMORY_WEIGHTS: u32 = 0;
 pub const FSV_MEMORY_KV: u32 = 1;
@@ -229,6 +240,7 @@ pub const FSV_SPECULATION_OFF: u32 = 1;
 /// in flags: SCORE events bring whole rows of logits too (large: poll often)
 pub const FSV_SCORE_FULL_LOGITS: u32 = 256;
 
+// QUEUED: not begun, or interrupted and without its keys and values for now.
 pub const FSV_REQUEST_QUEUED: u32 = 0;
 pub const FSV_REQUEST_RUNNING: u32 = 1;
 pub const FSV_REQUEST_PAUSED: u32 = 2;
@@ -382,11 +394,11 @@ pub struct fsv_engine_config {
     pub kernels: u32,
     /// FSV_KV_*
     pub kv_dtype: u32,
-    /// FSV_SCHEDULER_*
+    /// FSV_SCHEDULER_*; default ADAPTIVE
     pub scheduler: u32,
     /// longest sequence; 0: the model's own, at most 8192
     pub context_tokens: u32,
-    /// running at once, at most; 0: 64
+    /// computed in one step, at most; 0: 64
     pub max_sequences: u32,
     /// rows of one step, at most; 0: 512
     pub max_batch_tokens: u32,
@@ -686,7 +698,7 @@ pub struct fsv_generate_config {
     pub session: *mut fsv_session,
     /// FSV_SESSION_*
     pub session_mode: u32,
-    /// higher ones start and read their prompts first; default 0
+    /// its class: higher ones first, see FSV_SCHEDULER_*; default 0
     pub priority: i32,
     /// FSV_CONTEXT_*: what happens when prompt and answer fill the context
     pub context_full: u32,
@@ -698,6 +710,14 @@ pub struct fsv_generate_config {
     pub speculation: u32,
     /// NULL: none
     pub beam_search: *const fsv_beam_search,
+    /// whose request it is: tenants of one priority get equal shares; default 0
+    pub tenant: u64,
+    /// wanted from submit to first token; 0: no matter. ADAPTIVE heeds it
+    pub first_token_deadline_us: u64,
+    /// wanted between two tokens; 0: no matter. ADAPTIVE reads others' prompts in parts that leave time for it. A deadline that is missed ends nothing
+    pub token_deadline_us: u64,
+    /// 0: none. A request of which nothing was computed by then ends with FSV_FINISH_ERROR and FSV_ERROR_TIMEOUT; the message says what was in its way
+    pub queue_timeout_us: u64,
 }
 
 /// A conversation to answer: messages, or messages_json. Strings are UTF-8; JSON of the forms that chat templates know.
@@ -862,6 +882,10 @@ pub struct fsv_metrics {
     pub drafted_tokens: u64,
     /// of them, those that came true; in decode_tokens too
     pub drafts_accepted: u64,
+    /// interrupted ones that lost their keys and values; each time counts
+    pub dropped_requests: u64,
+    /// that this cost, in prefill_tokens too
+    pub recomputed_tokens: u64,
 }
 
 impl Default for fsv_device_info {
@@ -1197,6 +1221,8 @@ functions! {
     fn fsv_submit_score(engine: *mut fsv_engine, model: *mut fsv_model, config: *const fsv_score_config, request: *mut fsv_request, error: *mut fsv_error) -> fsv_status;
     /// Asks a request to end; seen between layers. Its FINISHED event follows. Ended or unknown: FSV_ERROR_STALE.
     fn fsv_request_cancel(engine: *mut fsv_engine, request: fsv_request, error: *mut fsv_error) -> fsv_status;
+    /// Changes the priority of a live request, from the next step on. Ended or unknown: FSV_ERROR_STALE.
+    fn fsv_request_set_priority(engine: *mut fsv_engine, request: fsv_request, priority: i32, error: *mut fsv_error) -> fsv_status;
     fn fsv_request_info_init(info: *mut fsv_request_info, struct_size: u32);
     /// STALE once the FINISHED event was polled and replaced by a later poll.
     fn fsv_request_get_info(engine: *mut fsv_engine, request: fsv_request, info: *mut fsv_request_info, error: *mut fsv_error) -> fsv_status;
@@ -1238,12 +1264,12 @@ layouts! {
     fsv_logit_bias: token_id bias;
     fsv_sampling: struct_size top_k temperature top_p min_p typical_p seed top_n_sigma xtc_probability xtc_threshold dynamic_temperature_range dynamic_temperature_exponent penalty_window repetition_penalty presence_penalty frequency_penalty dry_multiplier dry_base dry_allowed_length dry_window mirostat mirostat_tau mirostat_eta dry_breakers dry_breaker_count logit_bias logit_bias_count stages stage_count stream reserved;
     fsv_beam_search: struct_size beam_count length_penalty early_stopping;
-    fsv_generate_config: struct_size flags text text_size token_ids token_count max_tokens min_tokens ignore_eos logprob_count report_logprobs choice_count stop_strings stop_string_count stop_token_ids stop_token_count sampling user_data session session_mode priority context_full context_keep_tokens context_drop_tokens speculation beam_search;
+    fsv_generate_config: struct_size flags text text_size token_ids token_count max_tokens min_tokens ignore_eos logprob_count report_logprobs choice_count stop_strings stop_string_count stop_token_ids stop_token_count sampling user_data session session_mode priority context_full context_keep_tokens context_drop_tokens speculation beam_search tenant first_token_deadline_us token_deadline_us queue_timeout_us;
     fsv_chat: struct_size flags messages message_count messages_json tools_json variables_json template_text;
     fsv_score_config: struct_size flags text text_size token_ids token_count user_data;
     fsv_request_info: struct_size state prompt_token_count prefilled_token_count generated_token_count finish_reason;
     fsv_logprob: token_id logprob;
     fsv_event: r#type status request user_data text text_size token_ids logprobs token_count top_logprobs top_logprob_count message message_size finish_reason prompt_token_count generated_token_count cached_token_count bytes_done bytes_total queue_us first_token_us total_us logits logit_row_count choice reserved cumulative_logprob score;
     fsv_memory_stats: struct_size model_count budget_bytes used_bytes weight_bytes kv_bytes activation_bytes other_bytes peak_bytes kv_block_bytes_used kv_block_count kv_block_free_count session_kv_bytes session_count reserved;
-    fsv_metrics: struct_size queued_requests running_requests paused_requests submitted_requests finished_requests cancelled_requests failed_requests prefill_tokens decode_tokens steps step_us_total scheduler_us_total max_step_us batch_rows_total reused_tokens drafted_tokens drafts_accepted;
+    fsv_metrics: struct_size queued_requests running_requests paused_requests submitted_requests finished_requests cancelled_requests failed_requests prefill_tokens decode_tokens steps step_us_total scheduler_us_total max_step_us batch_rows_total reused_tokens drafted_tokens drafts_accepted dropped_requests recomputed_tokens;
 }

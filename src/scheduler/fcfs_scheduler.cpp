@@ -2,7 +2,7 @@
 #include <algorithm>
 #include <numeric>
 
-#include "engine/scheduler.h"
+#include "scheduler/scheduler.h"
 
 namespace fastserve {
 namespace {
@@ -31,6 +31,9 @@ class FcfsScheduler final : public Scheduler {
       take(true, i, input.waiting[i]);
     }
   }
+
+  void reserve(size_t view_count) override { order_.reserve(view_count); }
+  size_t residents_max(size_t slots, size_t) const override { return slots; }
 
  private:
   std::span<const uint32_t> by_priority(std::span<const SequenceView> views) {
