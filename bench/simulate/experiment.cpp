@@ -39,6 +39,21 @@ class OracleScheduler final : public Scheduler {
   PlanBuilder builder_;
 };
 
+// First come, first served, whatever their classes.
+class ArrivalScheduler final : public Scheduler {
+ public:
+  void plan(const SchedulerInput& input, Plan& plan) override {
+    builder_.begin(input, plan);
+    builder_.rank([](const SequenceView& view, bool) { return Urgency{.order = view.arrival_ns, .id = view.id}; });
+    builder_.fill(input.max_batch_tokens, nullptr, nullptr);
+  }
+  void reserve(size_t view_count) override { builder_.reserve(view_count); }
+  size_t residents_max(size_t slots, size_t) const override { return slots; }
+
+ private:
+  PlanBuilder builder_;
+};
+
 Bucket bucket_of(const std::vector<SimulatedRequest>& requests, const SimulationResult& result, std::string name,
                  int32_t least, int32_t most, int32_t SimulatedRequest::* length) {
   Bucket bucket;
@@ -118,9 +133,10 @@ Result<std::unique_ptr<Scheduler>> create_policy(const std::string& name, const 
   if (name == "fcfs") return create_fcfs_scheduler();
   if (name == "mlfq") return create_mlfq_scheduler();
   if (name == "adaptive") return create_adaptive_scheduler();
+  if (name == "arrival") return std::unique_ptr<Scheduler>(std::make_unique<ArrivalScheduler>());
   if (name == "oracle") return std::unique_ptr<Scheduler>(std::make_unique<OracleScheduler>(requests, profile));
   return Status(StatusCode::kInvalidArgument,
-                format("there is no policy \"", name, "\": fcfs, mlfq, adaptive, oracle"));
+                format("there is no policy \"", name, "\": fcfs, mlfq, adaptive, arrival, oracle"));
 }
 
 // One request alone, of lengths as the source has them on average.

@@ -48,7 +48,8 @@ struct Setting {
 constexpr double kObjectiveFactor = 10;
 double uncontended_token_s(const Setting& setting);
 
-// fcfs, mlfq, adaptive, or oracle: the shortest remaining service first, lengths known. `requests` must outlive it.
+// fcfs, mlfq, adaptive; arrival: fcfs that is blind to classes; oracle: the shortest remaining service first, lengths
+// known. `requests` must outlive it.
 Result<std::unique_ptr<Scheduler>> create_policy(const std::string& name, const std::vector<SimulatedRequest>& requests,
                                                  const CostProfile& profile);
 

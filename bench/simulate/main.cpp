@@ -79,7 +79,9 @@ int main(int argc, char** argv) {
   auto* mix = app.add_option("--mix", options.mix, "heavy, burst or even");
   trace->excludes(mix);
   app.add_option("--profile", options.profile, "cpu, gpu, or a JSON file")->capture_default_str();
-  app.add_option("--policy", options.policies, "fcfs, mlfq, adaptive, oracle")->delimiter(',')->capture_default_str();
+  app.add_option("--policy", options.policies, "fcfs, mlfq, adaptive, arrival, oracle")
+      ->delimiter(',')
+      ->capture_default_str();
   app.add_option("--load", options.loads, "shares of fcfs's capacity")
       ->delimiter(',')
       ->check(CLI::Range(0.001, 100.0))
