@@ -292,6 +292,10 @@ typedef struct fsv_engine_config {
   const fsv_allocator* allocator;
   const fsv_clock* clock;
   const fsv_executor* executor; /* thread_count is then its width */
+  uint32_t prefix_cache;        /* 1: keys and values of texts that are over stay until memory is needed, and requests
+                                   that begin with the same tokens (in blocks of 16) share them, whoever asked; no token
+                                   differs. Of layers that see a window a text keeps what its end sees. 0 (default): none */
+  uint32_t reserved;
   /* The one folder that the library may write into; NULL or empty (default): none, and it writes nothing anywhere.
    * Calls that write name plain files: without folders, devices and what only some systems accept, not "*.part", at
    * most 200 bytes. A file appears under its name when it is complete, in place of an older one; until then it is
@@ -927,6 +931,7 @@ typedef struct fsv_memory_stats {
                                 each */
   uint32_t session_count;
   uint32_t reserved;
+  uint64_t prefix_block_count; /* blocks of tokens in the prefix cache: given up as soon as memory is needed */
 } fsv_memory_stats;
 
 FSV_API void fsv_memory_stats_init(fsv_memory_stats* stats, uint32_t struct_size);
@@ -947,11 +952,15 @@ typedef struct fsv_metrics {
   uint64_t step_us_total;      /* time spent in steps */
   uint64_t scheduler_us_total; /* of it, planning */
   uint64_t max_step_us;
-  uint64_t batch_rows_total;  /* rows computed; over steps: the mean batch */
-  uint64_t reused_tokens;     /* of prompts: came with sessions, so not in prefill_tokens */
-  uint64_t drafted_tokens;    /* guessed, see FSV_SPECULATION_* */
-  uint64_t drafts_accepted;   /* of them, those that came true; in decode_tokens too */
-  uint64_t dropped_requests;  /* interrupted ones that lost their keys and values; each time counts */
+  uint64_t batch_rows_total; /* rows computed; over steps: the mean batch */
+  uint64_t reused_tokens;    /* of prompts: came with sessions, so not in prefill_tokens */
+  uint64_t drafted_tokens;   /* guessed, see FSV_SPECULATION_* */
+  uint64_t drafts_accepted;  /* of them, those that came true; in decode_tokens too */
+  uint64_t dropped_requests; /* interrupted ones that lost their keys and values; each time counts */
+  uint64_t prefix_lookups;   /* in the prefix cache, at admission */
+  uint64_t prefix_hits;
+  uint64_t prefix_hit_tokens;
+  uint64_t prefix_evictions;  /* blocks of tokens */
   uint64_t recomputed_tokens; /* that this cost, in prefill_tokens too */
 } fsv_metrics;
 

@@ -113,6 +113,8 @@ static void print_fsv_engine_config(void) {
   FIELD(fsv_engine_config, allocator);
   FIELD(fsv_engine_config, clock);
   FIELD(fsv_engine_config, executor);
+  FIELD(fsv_engine_config, prefix_cache);
+  FIELD(fsv_engine_config, reserved);
   FIELD(fsv_engine_config, write_folder);
   FIELD(fsv_engine_config, write_folder_size);
   END();
@@ -382,6 +384,7 @@ static void print_fsv_memory_stats(void) {
   FIELD(fsv_memory_stats, session_kv_bytes);
   FIELD(fsv_memory_stats, session_count);
   FIELD(fsv_memory_stats, reserved);
+  FIELD(fsv_memory_stats, prefix_block_count);
   END();
 }
 static void print_fsv_metrics(void) {
@@ -405,6 +408,10 @@ static void print_fsv_metrics(void) {
   FIELD(fsv_metrics, drafted_tokens);
   FIELD(fsv_metrics, drafts_accepted);
   FIELD(fsv_metrics, dropped_requests);
+  FIELD(fsv_metrics, prefix_lookups);
+  FIELD(fsv_metrics, prefix_hits);
+  FIELD(fsv_metrics, prefix_hit_tokens);
+  FIELD(fsv_metrics, prefix_evictions);
   FIELD(fsv_metrics, recomputed_tokens);
   END();
 }

@@ -116,10 +116,21 @@ const (
 	KernelsReference Kernels = 1
 )
 
+// Who computes next where more requests want to than can.
+// FCFS: higher priorities first, then by arrival; what has begun is never interrupted.
+// MLFQ: FastServe's skip-join multi-level feedback queue as published: requests that took little so far first, whatever
+// their priorities and deadlines.
+// ADAPTIVE (default): higher priorities interrupt lower ones from the next step on; within a priority deadlines that
+// come near, then tenants that got less, then, where what requests take is widely spread, those that took little so
+// far, then by arrival. The oldest request always advances. Without contention it is FCFS. An interrupted request keeps
+// its keys and values. Only where memory for them is short may it lose them, at most three times; they are computed
+// again and its text is the same, token for token.
 type Scheduler int32
 
 const (
 	SchedulerFcfs Scheduler = 0
+	SchedulerMlfq Scheduler = 1
+	SchedulerAdaptive Scheduler = 2
 )
 
 type MemoryUse int32
@@ -293,6 +304,7 @@ const (
 	ScoreFlagsFullLogits ScoreFlags = 256
 )
 
+// QUEUED: not begun, or interrupted and without its keys and values for now.
 type RequestState int32
 
 const (
@@ -373,11 +385,11 @@ type EngineConfig struct {
 	Kernels uint32
 	// FSV_KV_*
 	KvDtype uint32
-	// FSV_SCHEDULER_*
+	// FSV_SCHEDULER_*; default ADAPTIVE
 	Scheduler uint32
 	// longest sequence; 0: the model's own, at most 8192
 	ContextTokens uint32
-	// running at once, at most; 0: 64
+	// computed in one step, at most; 0: 64
 	MaxSequences uint32
 	// rows of one step, at most; 0: 512
 	MaxBatchTokens uint32
@@ -395,6 +407,8 @@ type EngineConfig struct {
 	LogLevel int32
 	// FSV_THREADS_*
 	ThreadPriority uint32
+	// 1: keys and values of texts that are over stay until memory is needed, and requests that begin with the same tokens (in blocks of 16) share them, whoever asked; no token differs. Of layers that see a window a text keeps what its end sees. 0 (default): none
+	PrefixCache uint32
 }
 
 func (s *EngineConfig) read(from *C.fsv_engine_config) {
@@ -415,6 +429,7 @@ func (s *EngineConfig) read(from *C.fsv_engine_config) {
 	s.KvBytes = uint64(from.kv_bytes)
 	s.LogLevel = int32(from.log_level)
 	s.ThreadPriority = uint32(from.thread_priority)
+	s.PrefixCache = uint32(from.prefix_cache)
 }
 
 func (s *EngineConfig) write(to *C.fsv_engine_config) {
@@ -435,6 +450,7 @@ func (s *EngineConfig) write(to *C.fsv_engine_config) {
 	to.kv_bytes = C.uint64_t(s.KvBytes)
 	to.log_level = C.int32_t(s.LogLevel)
 	to.thread_priority = C.uint32_t(s.ThreadPriority)
+	to.prefix_cache = C.uint32_t(s.PrefixCache)
 }
 
 // DefaultEngineConfig has the library's defaults.
@@ -491,7 +507,7 @@ type GenerateConfig struct {
 	ChoiceCount uint32
 	// FSV_SESSION_*
 	SessionMode uint32
-	// higher ones start and read their prompts first; default 0
+	// its class: higher ones first, see FSV_SCHEDULER_*; default 0
 	Priority int32
 	// FSV_CONTEXT_*: what happens when prompt and answer fill the context
 	ContextFull uint32
@@ -501,6 +517,14 @@ type GenerateConfig struct {
 	ContextDropTokens uint32
 	// FSV_SPECULATION_*
 	Speculation uint32
+	// whose request it is: tenants of one priority get equal shares; default 0
+	Tenant uint64
+	// wanted from submit to first token; 0: no matter. ADAPTIVE heeds it
+	FirstTokenDeadlineUs uint64
+	// wanted between two tokens; 0: no matter. ADAPTIVE reads others' prompts in parts that leave time for it. A deadline that is missed ends nothing
+	TokenDeadlineUs uint64
+	// 0: none. A request of which nothing was computed by then ends with FSV_FINISH_ERROR and FSV_ERROR_TIMEOUT; the message says what was in its way
+	QueueTimeoutUs uint64
 }
 
 func (s *GenerateConfig) read(from *C.fsv_generate_config) {
@@ -517,6 +541,10 @@ func (s *GenerateConfig) read(from *C.fsv_generate_config) {
 	s.ContextKeepTokens = uint32(from.context_keep_tokens)
 	s.ContextDropTokens = uint32(from.context_drop_tokens)
 	s.Speculation = uint32(from.speculation)
+	s.Tenant = uint64(from.tenant)
+	s.FirstTokenDeadlineUs = uint64(from.first_token_deadline_us)
+	s.TokenDeadlineUs = uint64(from.token_deadline_us)
+	s.QueueTimeoutUs = uint64(from.queue_timeout_us)
 }
 
 func (s *GenerateConfig) write(to *C.fsv_generate_config) {
@@ -533,6 +561,10 @@ func (s *GenerateConfig) write(to *C.fsv_generate_config) {
 	to.context_keep_tokens = C.uint32_t(s.ContextKeepTokens)
 	to.context_drop_tokens = C.uint32_t(s.ContextDropTokens)
 	to.speculation = C.uint32_t(s.Speculation)
+	to.tenant = C.uint64_t(s.Tenant)
+	to.first_token_deadline_us = C.uint64_t(s.FirstTokenDeadlineUs)
+	to.token_deadline_us = C.uint64_t(s.TokenDeadlineUs)
+	to.queue_timeout_us = C.uint64_t(s.QueueTimeoutUs)
 }
 
 // DefaultGenerateConfig has the library's defaults.
@@ -919,6 +951,8 @@ type MemoryStats struct {
 	// of kv_block_bytes_used, held by idle sessions; a block that several share counts for each
 	SessionKvBytes uint64
 	SessionCount uint32
+	// blocks of tokens in the prefix cache: given up as soon as memory is needed
+	PrefixBlockCount uint64
 }
 
 func (s *MemoryStats) read(from *C.fsv_memory_stats) {
@@ -935,6 +969,7 @@ func (s *MemoryStats) read(from *C.fsv_memory_stats) {
 	s.KvBlockFreeCount = uint64(from.kv_block_free_count)
 	s.SessionKvBytes = uint64(from.session_kv_bytes)
 	s.SessionCount = uint32(from.session_count)
+	s.PrefixBlockCount = uint64(from.prefix_block_count)
 }
 
 type Metrics struct {
@@ -965,6 +1000,16 @@ type Metrics struct {
 	DraftedTokens uint64
 	// of them, those that came true; in decode_tokens too
 	DraftsAccepted uint64
+	// interrupted ones that lost their keys and values; each time counts
+	DroppedRequests uint64
+	// in the prefix cache, at admission
+	PrefixLookups uint64
+	PrefixHits uint64
+	PrefixHitTokens uint64
+	// blocks of tokens
+	PrefixEvictions uint64
+	// that this cost, in prefill_tokens too
+	RecomputedTokens uint64
 }
 
 func (s *Metrics) read(from *C.fsv_metrics) {
@@ -985,6 +1030,12 @@ func (s *Metrics) read(from *C.fsv_metrics) {
 	s.ReusedTokens = uint64(from.reused_tokens)
 	s.DraftedTokens = uint64(from.drafted_tokens)
 	s.DraftsAccepted = uint64(from.drafts_accepted)
+	s.DroppedRequests = uint64(from.dropped_requests)
+	s.PrefixLookups = uint64(from.prefix_lookups)
+	s.PrefixHits = uint64(from.prefix_hits)
+	s.PrefixHitTokens = uint64(from.prefix_hit_tokens)
+	s.PrefixEvictions = uint64(from.prefix_evictions)
+	s.RecomputedTokens = uint64(from.recomputed_tokens)
 }
 
 func make_fsv_device_info() (made C.fsv_device_info) {

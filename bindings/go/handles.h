@@ -122,6 +122,9 @@ static inline fsv_status go_fsv_submit_score(uintptr_t engine, uintptr_t model, 
 static inline fsv_status go_fsv_request_cancel(uintptr_t engine, fsv_request request, fsv_error* error) {
   return fsv_request_cancel((fsv_engine*)engine, request, error);
 }
+static inline fsv_status go_fsv_request_set_priority(uintptr_t engine, fsv_request request, int32_t priority, fsv_error* error) {
+  return fsv_request_set_priority((fsv_engine*)engine, request, priority, error);
+}
 static inline fsv_status go_fsv_request_get_info(uintptr_t engine, fsv_request request, fsv_request_info* info, fsv_error* error) {
   return fsv_request_get_info((fsv_engine*)engine, request, info, error);
 }

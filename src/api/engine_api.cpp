@@ -95,6 +95,7 @@ fsv_status fsv_memory_get_stats(fsv_engine* engine, fsv_memory_stats* stats, fsv
     filled.kv_block_free_count = static_cast<uint64_t>(memory.kv.free_count);
     filled.session_kv_bytes = static_cast<uint64_t>(memory.sessions.kv_bytes);
     filled.session_count = memory.sessions.session_count;
+    filled.prefix_block_count = static_cast<uint64_t>(memory.prefixes.node_count);
     return fill_info(stats, filled, "stats");
   });
 }
@@ -121,6 +122,10 @@ fsv_status fsv_metrics_snapshot(fsv_engine* engine, fsv_metrics* metrics, fsv_er
     filled.max_step_us = now.max_step_us;
     filled.dropped_requests = now.dropped;
     filled.recomputed_tokens = now.recomputed_tokens;
+    filled.prefix_lookups = now.prefixes.lookup_count;
+    filled.prefix_hits = now.prefixes.hit_count;
+    filled.prefix_hit_tokens = now.prefixes.hit_tokens;
+    filled.prefix_evictions = now.prefixes.evicted_count;
     filled.batch_rows_total = now.batch_rows;
     filled.reused_tokens = now.reused_tokens;
     filled.drafted_tokens = now.drafts;

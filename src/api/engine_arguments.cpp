@@ -59,6 +59,7 @@ Status check_all(const fsv_engine_config& config) {
   FSV_TRY(check_range("kv_bytes", config.kv_bytes, uint64_t{1} << 46));
   FSV_TRY(check_range("thread_priority", config.thread_priority, FSV_THREADS_LOWEST));
   FSV_TRY(check_range("cpu_count", config.cpu_count, 4096));
+  FSV_TRY(check_range("prefix_cache", config.prefix_cache, 1));
   if (config.cpus == nullptr && config.cpu_count != 0) return invalid("config.cpus is NULL");
   if (config.cpus != nullptr && config.cpu_count == 0) return invalid("config.cpu_count is 0");
   return {};
@@ -110,6 +111,7 @@ Result<EngineOptions> engine_options(const fsv_engine_config* given) {
   options.max_pending_events = or_default(config.max_pending_events, options.max_pending_events);
   options.memory_budget_bytes = config.memory_budget_bytes;
   options.kv_bytes = config.kv_bytes;
+  options.keeps_prefixes = config.prefix_cache != 0;
   options.log = {config.log, config.log_user, static_cast<LogLevel>(std::clamp(config.log_level, 0, 4))};
   options.threads.priority = static_cast<os::ThreadPriority>(config.thread_priority);
   options.threads.cpus.assign(config.cpus, config.cpus + config.cpu_count);

@@ -20,7 +20,7 @@ struct BatchSequence {
 
 class Batch {
  public:
-  static constexpr int32_t kKvGroupsMax = 4;
+  static constexpr int32_t kKvGroupsMax = KvSlice::kGroupsMax;
 
   void reserve(int32_t row_capacity, int32_t sequence_capacity);
   void begin(LoadedModel& model);

@@ -169,6 +169,9 @@ void Engine::pause(bool paused) {
 EngineMetrics Engine::metrics() {
   const std::lock_guard lock(mutex_);
   EngineMetrics metrics = metrics_;
+  for (const auto& weak : models_) {
+    if (const std::shared_ptr<LoadedModel> model = weak.lock()) metrics.prefixes += model->prefixes.usage();
+  }
   requests_.for_each([&](Request& request) {
     const RequestState state = state_of(request);
     metrics.queued += state == RequestState::kQueued ? 1 : 0;
@@ -191,6 +194,7 @@ EngineMemory Engine::memory() {
     memory.kv.used_bytes += usage.used_bytes;
     memory.kv.block_count += usage.block_count;
     memory.kv.free_count += usage.free_count;
+    memory.prefixes += model->prefixes.usage();
   }
   memory.sessions = sessions_.usage();
   return memory;
@@ -202,12 +206,15 @@ bool Engine::check_integrity() {
     const std::shared_ptr<LoadedModel> model = weak.lock();
     if (model == nullptr) return true;
     std::vector<const SequenceKv*> held;
+    std::vector<SequenceKv> kept;
+    model->prefixes.collect(model->kv, kept);
+    for (const SequenceKv& kv : kept) held.push_back(&kv);
     sessions_.collect(*model, held);
     requests_.for_each([&](const Request& request) {
       if (request.is_finished() || request.model != model) return;
       for (const Sequence& sequence : request.sequences) held.push_back(&sequence.kv);
     });
-    return model->kv.check_integrity(held);
+    return model->prefixes.check_integrity() && model->kv.check_integrity(held);
   });
 }
 

@@ -84,6 +84,7 @@ struct EngineMetrics {
   uint64_t submitted = 0, finished = 0, cancelled = 0, failed = 0;
   uint64_t prefill_tokens = 0, decode_tokens = 0, reused_tokens = 0;
   uint64_t dropped = 0, recomputed_tokens = 0;
+  PrefixTree::Usage prefixes;
   uint64_t steps = 0, step_us = 0, scheduler_us = 0, max_step_us = 0, batch_rows = 0;
   uint64_t drafts = 0, drafts_true = 0;
 };
@@ -92,6 +93,7 @@ struct EngineMemory {
   MemoryStats stats;
   uint32_t model_count = 0;
   KvCache::Usage kv;
+  PrefixTree::Usage prefixes;
   SessionTable::Usage sessions;
 };
 
@@ -179,6 +181,9 @@ class Engine : private Admission {
   bool try_admit(size_t waiting_index) override;
   void drop(size_t running_index) override;
   Result<bool> admit_kv(Request& request);
+  bool admit_after_evicting(Request& request);
+  void keep_prefix(Sequence& sequence) noexcept;
+  void look_up_prefix(Request& request) noexcept;
   void drain_incoming();
   void drop_cancelled_from_batch();
   void commit_computed();

@@ -69,7 +69,10 @@ bool Engine::begin_step() {
 }
 
 void Engine::drain_incoming() {
-  for (Request* request : incoming_) waiting_.push_back(request);
+  for (Request* request : incoming_) {
+    look_up_prefix(*request);
+    waiting_.push_back(request);
+  }
   incoming_.clear();
   collect_cancelled();
   end_those_timed_out();
@@ -215,6 +218,7 @@ Status Engine::end_sequence(Sequence& sequence, FinishReason reason) {
   sequence.finish_reason = reason;
   const Request& request = *sequence.request;
   // A session takes its KV back with the text, in finish_request.
+  if (reason != FinishReason::kError) keep_prefix(sequence);
   if (request.parameters.turn == nullptr && !sequence.kv.groups.empty()) request.model->kv.release(sequence.kv);
   return guarded([&] {
     if (request.parameters.kind == RequestKind::kGenerate) flush_text(sequence);

@@ -33,11 +33,13 @@ bool Engine::plan_for(LoadedModel& model, int64_t now_ns) {
     Sequence& sequence = planned_sequence(entry);
     Request& request = *sequence.request;
     draft(sequence, drafts_max);
-    const auto rows = entry.token_count + static_cast<int32_t>(sequence.draft.size());
+    // An admission may have brought more than was known of.
+    const int32_t count = std::min(entry.token_count, sequence.pending_tokens());
+    const int32_t rows = count + static_cast<int32_t>(sequence.draft.size());
     model.kv.reserve(sequence.kv, sequence.computed + rows);  // promised at admission
     if (request.first_row_ns == 0) request.first_row_ns = now_ns;
     request.in_step = true;
-    batch_.add(sequence, entry.token_count);
+    batch_.add(sequence, count);
   }
   batch_.seal();
   auto has_left = [](Request* request) { return request->admitted || request->is_finished(); };
@@ -127,6 +129,10 @@ void Engine::build_views(LoadedModel* model) {
       view.pending_tokens -= view.computed_tokens;
     }
     if (request.parameters.full_logits) view.pending_tokens = std::min(view.pending_tokens, kFullLogitsRows);
+    if (!request.admitted && request.known_tokens > view.computed_tokens) {
+      view.pending_tokens -= request.known_tokens - view.computed_tokens;
+      view.computed_tokens = request.known_tokens;
+    }
     view.priority = request.parameters.priority;
     view.decoding = sequence.generated > 0 && view.pending_tokens == 1;
     describe_rights(sequence, view);
@@ -175,8 +181,10 @@ void Engine::drop(size_t running_index) {
   Request& request = *sequence.request;
   metrics_.recomputed_tokens += static_cast<uint64_t>(sequence.computed);
   ++metrics_.dropped;
+  keep_prefix(sequence);
   request.model->kv.release(sequence.kv);
   sequence.computed = 0;
+  look_up_prefix(request);
   request.admitted = false;
   request.state = RequestState::kQueued;
   std::erase(running_, &sequence);
@@ -193,7 +201,10 @@ Result<bool> Engine::admit_kv(Request& request) {
   Sequence& first = request.first();
   SessionTurn* turn = request.parameters.turn.get();
   if (turn != nullptr) first.computed = sessions_.lend(*turn, first.kv);
+  const bool is_borrowed = first.computed == 0 && request.takes_prefixes();
+  if (is_borrowed) first.computed = model.prefixes.lend(model.kv, first.tokens, first.token_count() - 1, first.kv);
   bool admitted = admit_sequences(request, rows);
+  if (!admitted && model.kv.could_admit(request.kv_tokens_max(), rows)) admitted = admit_after_evicting(request);
   if (!admitted && model.kv.could_admit(request.kv_tokens_max(), rows)) {
     sessions_.loosen(model);
     const Status tried = guarded([&] {
@@ -208,11 +219,45 @@ Result<bool> Engine::admit_kv(Request& request) {
       request.cached_count = static_cast<uint32_t>(first.computed);
       metrics_.reused_tokens += request.cached_count;
     }
-  } else if (turn != nullptr) {
-    sessions_.take_back(*turn, first.kv);
+  } else {
+    if (is_borrowed) model.kv.release(first.kv);
+    if (turn != nullptr) sessions_.take_back(*turn, first.kv);
     first.computed = 0;
   }
   return admitted;
+}
+
+// Texts that are over make room for one that begins, the one used longest ago first.
+bool Engine::admit_after_evicting(Request& request) {
+  constexpr int kBlocksAtOnce = 8;
+  LoadedModel& model = *request.model;
+  for (;;) {
+    int evicted = 0;
+    while (evicted < kBlocksAtOnce && model.prefixes.evict(model.kv)) ++evicted;
+    if (evicted == 0) return false;
+    if (admit_sequences(request, static_cast<int32_t>(options_.max_batch_tokens))) return true;
+  }
+}
+
+// A sequence gives its blocks up: whoever begins like it may have them.
+void Engine::keep_prefix(Sequence& sequence) noexcept {
+  LoadedModel& model = *sequence.request->model;
+  if (!model.prefixes.is_on() || sequence.kv.groups.empty() || sequence.request->beams != nullptr) return;
+  model.kv.suspend(sequence.kv);
+  const auto count = static_cast<size_t>(std::min(sequence.computed, sequence.token_count()));
+  model.prefixes.insert(model.kv, sequence.kv, std::span(sequence.tokens).first(count));
+}
+
+void Engine::look_up_prefix(Request& request) noexcept {
+  const Sequence& first = request.first();
+  LoadedModel& model = *request.model;
+  if (!options_.keeps_prefixes || !request.takes_prefixes()) return;
+  const Status reserved = guarded([&] {
+    if (!model.prefixes.is_on()) model.prefixes.reserve(model.kv);
+    return Status();
+  });
+  if (!reserved.ok()) return;  // another request may find memory for the tree
+  request.known_tokens = model.prefixes.match(model.kv, first.tokens, first.token_count() - 1);
 }
 
 }  // namespace fastserve

@@ -13,6 +13,7 @@
 #include "sampling/sampling_parameters.h"
 #include "scheduler/cost_model.h"
 #include "state/kv_cache.h"
+#include "state/prefix_tree.h"
 #include "tensor/dtype.h"
 #include "text/chat_template.h"
 #include "text/tokenizer.h"
@@ -54,6 +55,7 @@ struct LoadedModel {
   uint64_t served_turn = 0;  // when the engine last looked at its requests; models with work take turns
   // Used by the engine thread alone once the load has ended.
   KvCache kv;
+  PrefixTree prefixes;  // of ended texts, where the engine keeps them
   Workspace workspace;
   GrantPacer pacer;
   CostModel cost;              // of its steps

@@ -32,6 +32,7 @@ struct EngineOptions {
   uint32_t max_pending_events = 256;
   uint64_t memory_budget_bytes = 0;
   uint64_t kv_bytes = 0;
+  bool keeps_prefixes = false;
   std::string write_folder;  // empty: nothing is written
   LogSink log;
   os::ThreadSettings threads;

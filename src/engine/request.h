@@ -67,6 +67,7 @@ struct Request {
   // Engine thread only.
   std::unique_ptr<Beams> beams;  // null: no beam search
   JobRecord job;                 // the scheduler's
+  int32_t known_tokens = 0;      // found among ended texts when it began to wait: what policy counts on
   bool admitted = false;
   int64_t first_row_ns = 0, first_token_ns = 0;
 
@@ -76,13 +77,15 @@ struct Request {
   bool in_ready_list = false;
   bool finish_delivered = false;
   uint32_t prefilled_count = 0;  // for status
-  uint32_t cached_count = 0;     // of the prompt: came with a session
+  uint32_t cached_count = 0;     // of the prompt: came with a session, or from another text
   FinishReason finish_reason = FinishReason::kNone;
   Status finish_status;
   int64_t finished_ns = 0;
 
   Sequence& first() { return sequences.front(); }
   const Sequence& first() const { return sequences.front(); }
+  // Whether it may begin with another text's keys and values. A score tells of every row.
+  bool takes_prefixes() const { return parameters.kind != RequestKind::kScore && sequences.size() == 1; }
   // Sequences that are computed at once.
   uint32_t sequence_count() const { return std::max(parameters.choice_count, parameters.beams.beam_count); }
   bool is_finished() const { return state == RequestState::kFinished; }

@@ -94,6 +94,7 @@ bool SessionTable::claim(ClaimedKv& claimed, int32_t token_count) {
   LoadedModel& model = *claimed.model_;
   const std::lock_guard lock(mutex_);
   bool admitted = model.kv.admit(claimed.kv, token_count, 0);
+  while (!admitted && model.prefixes.evict(model.kv)) admitted = model.kv.admit(claimed.kv, token_count, 0);
   if (!admitted && model.kv.could_admit(token_count, 0)) {
     loosen(model);
     admitted = model.kv.admit(claimed.kv, token_count, 0);  // its bookkeeping is reserved: it throws no more

@@ -1,6 +1,7 @@
 // KvCache: the paged keys and values of one model; SequenceKv: what one sequence owns of them. Layers are grouped by
 // how long they keep tokens (all, or a window); each group has its own blocks. Owned by the engine thread.
 #pragma once
+#include <array>
 #include <cstdint>
 #include <span>
 #include <vector>
@@ -34,6 +35,12 @@ struct SequenceKv {
   int32_t token_count = 0;  // tokens that have a slot
   bool admitted = false;
   bool may_rewind = false;  // as in KvSharing
+};
+
+// One full block of each layer group, as a prefix tree holds it; -1 where there is none.
+struct KvSlice {
+  static constexpr int32_t kGroupsMax = 4;
+  std::array<int32_t, kGroupsMax> blocks = {-1, -1, -1, -1};
 };
 
 // What admission may count on.
@@ -93,6 +100,14 @@ class KvCache {
   void clear_slots(int32_t group, uint8_t* block, int32_t slot) const noexcept;
   // and gives such blocks, with any bits, to an empty sequence that was admitted for so many tokens.
   void make_slots(SequenceKv& sequence, int32_t token_count) noexcept;
+  // kv_slices.cpp: blocks of texts that are over. Holds and pins a full block of an idle sequence, in the groups where
+  // the slice has none yet; gives a slice's back.
+  void hold_slice(const SequenceKv& idle, int32_t block_index, KvSlice& slice) noexcept;
+  void release_slice(KvSlice& slice) noexcept;
+  // How many leading slices a sequence can go on from: every group has what its window sees from there.
+  size_t usable_slices(std::span<const KvSlice> slices) const noexcept;
+  // Makes an empty sequence an idle one that shares these blocks. May throw bad_alloc: then it is empty.
+  void assemble(SequenceKv& sequence, std::span<const KvSlice> slices);
   // Gives everything back: blocks and promise.
   void release(SequenceKv& sequence) noexcept;
   // Slots that are promised to nobody, in the group that has the fewest: those that idle sequences hold are among them.

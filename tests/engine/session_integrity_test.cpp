@@ -10,7 +10,7 @@
 namespace fastserve {
 namespace {
 
-class SessionIntegrity : public testing::Test {
+class SessionIntegrity : public testing::TestWithParam<bool> {
  protected:
   void SetUp() override {
     test::TinyShape shape;
@@ -27,6 +27,7 @@ class SessionIntegrity : public testing::Test {
     options.max_sequences = 4;
     options.max_batch_tokens = options.prefill_chunk_tokens = 16;
     options.kv_bytes = 400 * 1024;
+    options.keeps_prefixes = GetParam();
     Result<std::shared_ptr<Engine>> created = Engine::create(options);
     ASSERT_TRUE(created.ok());
     engine_ = created.take();
@@ -52,8 +53,13 @@ class SessionIntegrity : public testing::Test {
       parameters.turn = turn.take();
       parameters.prompt = parameters.turn->tokens();
     }
+    parameters.priority = static_cast<int32_t>(below(3));
     const uint32_t count = 1 + below(60);
-    for (uint32_t i = 0; i < count; ++i) parameters.prompt.push_back(3 + static_cast<int32_t>(below(200)));
+    // Half of the texts begin alike.
+    const uint32_t kind = below(2);
+    for (uint32_t i = 0; i < count; ++i) {
+      parameters.prompt.push_back(3 + static_cast<int32_t>(kind == 0 ? i : below(200)));
+    }
     const Result<uint64_t> request = engine_->submit(model_, std::move(parameters));  // may be too long by now
     if (request.ok()) requests_.push_back(*request);
   }
@@ -107,7 +113,9 @@ class SessionIntegrity : public testing::Test {
   std::vector<uint64_t> requests_;
 };
 
-TEST_F(SessionIntegrity, BlocksAreThoseThatAreHeld) {
+INSTANTIATE_TEST_SUITE_P(Prefixes, SessionIntegrity, testing::Bool());
+
+TEST_P(SessionIntegrity, BlocksAreThoseThatAreHeld) {
   size_t finished = 0;
   for (int round = 0; round < 1500; ++round) {
     if (below(2) == 0) change_sessions();
@@ -123,7 +131,8 @@ TEST_F(SessionIntegrity, BlocksAreThoseThatAreHeld) {
   for (const auto& session : sessions_) engine_->sessions().release(session);
   for (bool more = true; more; poll()) ASSERT_TRUE(engine_->step(100000, &more).ok());
   EXPECT_TRUE(engine_->check_integrity());
-  EXPECT_EQ(engine_->memory().kv.used_bytes, 0);
+  EXPECT_EQ(engine_->memory().kv.used_bytes > 0, GetParam());
+  EXPECT_EQ(engine_->memory().prefixes.hit_count > 0, GetParam());
   EXPECT_EQ(engine_->memory().sessions.session_count, 0u);
 }
 

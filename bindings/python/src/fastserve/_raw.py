@@ -131,6 +131,8 @@ class fsv_engine_config(ctypes.Structure):
         ("allocator", ctypes.POINTER(fsv_allocator)),
         ("clock", ctypes.POINTER(fsv_clock)),
         ("executor", ctypes.POINTER(fsv_executor)),
+        ("prefix_cache", ctypes.c_uint32),
+        ("reserved", ctypes.c_uint32),
         ("write_folder", ctypes.POINTER(ctypes.c_char)),
         ("write_folder_size", ctypes.c_size_t),
     ]
@@ -418,6 +420,7 @@ class fsv_memory_stats(ctypes.Structure):
         ("session_kv_bytes", ctypes.c_uint64),
         ("session_count", ctypes.c_uint32),
         ("reserved", ctypes.c_uint32),
+        ("prefix_block_count", ctypes.c_uint64),
     ]
 
 
@@ -442,6 +445,10 @@ class fsv_metrics(ctypes.Structure):
         ("drafted_tokens", ctypes.c_uint64),
         ("drafts_accepted", ctypes.c_uint64),
         ("dropped_requests", ctypes.c_uint64),
+        ("prefix_lookups", ctypes.c_uint64),
+        ("prefix_hits", ctypes.c_uint64),
+        ("prefix_hit_tokens", ctypes.c_uint64),
+        ("prefix_evictions", ctypes.c_uint64),
         ("recomputed_tokens", ctypes.c_uint64),
     ]
 

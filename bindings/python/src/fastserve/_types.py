@@ -297,6 +297,10 @@ class EngineConfigOptions(TypedDict, total=False):
     log_level: int
     # FSV_THREADS_*
     thread_priority: int
+    # 1: keys and values of texts that are over stay until memory is needed, and requests that begin with the same
+    # tokens (in blocks of 16) share them, whoever asked; no token differs. Of layers that see a window a text
+    # keeps what its end sees. 0 (default): none
+    prefix_cache: int
 
 
 class LoadConfigOptions(TypedDict, total=False):
@@ -562,6 +566,8 @@ class MemoryStats:
     # of kv_block_bytes_used, held by idle sessions; a block that several share counts for each
     session_kv_bytes: int
     session_count: int
+    # blocks of tokens in the prefix cache: given up as soon as memory is needed
+    prefix_block_count: int
 
 
 @dataclasses.dataclass(frozen=True)
@@ -595,5 +601,11 @@ class Metrics:
     drafts_accepted: int
     # interrupted ones that lost their keys and values; each time counts
     dropped_requests: int
+    # in the prefix cache, at admission
+    prefix_lookups: int
+    prefix_hits: int
+    prefix_hit_tokens: int
+    # blocks of tokens
+    prefix_evictions: int
     # that this cost, in prefill_tokens too
     recomputed_tokens: int

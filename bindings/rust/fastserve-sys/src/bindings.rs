@@ -429,6 +429,9 @@ pub struct fsv_engine_config {
     pub clock: *const fsv_clock,
     /// thread_count is then its width
     pub executor: *const fsv_executor,
+    /// 1: keys and values of texts that are over stay until memory is needed, and requests that begin with the same tokens (in blocks of 16) share them, whoever asked; no token differs. Of layers that see a window a text keeps what its end sees. 0 (default): none
+    pub prefix_cache: u32,
+    pub reserved: u32,
     /// The one folder that the library may write into; NULL or empty (default): none, and it writes nothing anywhere. Calls that write name plain files: without folders, devices and what only some systems accept, not "*.part", at most 200 bytes. A file appears under its name when it is complete, in place of an older one; until then it is called "\<name\>.part" and goes away if anything fails. What a process that was killed left of it goes with the next write of that name. A relative folder is one of the working directory at that time.
     pub write_folder: *const c_char,
     pub write_folder_size: usize,
@@ -849,6 +852,8 @@ pub struct fsv_memory_stats {
     pub session_kv_bytes: u64,
     pub session_count: u32,
     pub reserved: u32,
+    /// blocks of tokens in the prefix cache: given up as soon as memory is needed
+    pub prefix_block_count: u64,
 }
 
 #[repr(C)]
@@ -884,6 +889,12 @@ pub struct fsv_metrics {
     pub drafts_accepted: u64,
     /// interrupted ones that lost their keys and values; each time counts
     pub dropped_requests: u64,
+    /// in the prefix cache, at admission
+    pub prefix_lookups: u64,
+    pub prefix_hits: u64,
+    pub prefix_hit_tokens: u64,
+    /// blocks of tokens
+    pub prefix_evictions: u64,
     /// that this cost, in prefill_tokens too
     pub recomputed_tokens: u64,
 }
@@ -1252,7 +1263,7 @@ layouts! {
     fsv_allocator: struct_size reserved context allocate deallocate;
     fsv_clock: struct_size reserved context now_ns;
     fsv_executor: struct_size width context run;
-    fsv_engine_config: struct_size mode device_kind device_index thread_count kernels kv_dtype scheduler context_tokens max_sequences max_batch_tokens prefill_chunk_tokens max_queued_requests max_pending_events memory_budget_bytes kv_bytes log log_user log_level thread_priority cpus cpu_count io allocator clock executor write_folder write_folder_size;
+    fsv_engine_config: struct_size mode device_kind device_index thread_count kernels kv_dtype scheduler context_tokens max_sequences max_batch_tokens prefill_chunk_tokens max_queued_requests max_pending_events memory_budget_bytes kv_bytes log log_user log_level thread_priority cpus cpu_count io allocator clock executor prefix_cache reserved write_folder write_folder_size;
     fsv_model_info: struct_size runnable architecture name weight_type tokenizer refusal file_bytes weight_bytes parameter_count tensor_count vocabulary_size context_tokens layer_count embedding_size head_count kv_head_count has_chat_template bos_token_id eos_token_id adds_bos adds_eos;
     fsv_load_config: struct_size flags path path_size user_data load_dtype priority io buffer buffer_size buffer_release buffer_context;
     fsv_memory_estimate: struct_size reserved weight_bytes kv_bytes activation_bytes other_bytes total_bytes peak_bytes;
@@ -1270,6 +1281,6 @@ layouts! {
     fsv_request_info: struct_size state prompt_token_count prefilled_token_count generated_token_count finish_reason;
     fsv_logprob: token_id logprob;
     fsv_event: r#type status request user_data text text_size token_ids logprobs token_count top_logprobs top_logprob_count message message_size finish_reason prompt_token_count generated_token_count cached_token_count bytes_done bytes_total queue_us first_token_us total_us logits logit_row_count choice reserved cumulative_logprob score;
-    fsv_memory_stats: struct_size model_count budget_bytes used_bytes weight_bytes kv_bytes activation_bytes other_bytes peak_bytes kv_block_bytes_used kv_block_count kv_block_free_count session_kv_bytes session_count reserved;
-    fsv_metrics: struct_size queued_requests running_requests paused_requests submitted_requests finished_requests cancelled_requests failed_requests prefill_tokens decode_tokens steps step_us_total scheduler_us_total max_step_us batch_rows_total reused_tokens drafted_tokens drafts_accepted dropped_requests recomputed_tokens;
+    fsv_memory_stats: struct_size model_count budget_bytes used_bytes weight_bytes kv_bytes activation_bytes other_bytes peak_bytes kv_block_bytes_used kv_block_count kv_block_free_count session_kv_bytes session_count reserved prefix_block_count;
+    fsv_metrics: struct_size queued_requests running_requests paused_requests submitted_requests finished_requests cancelled_requests failed_requests prefill_tokens decode_tokens steps step_us_total scheduler_us_total max_step_us batch_rows_total reused_tokens drafted_tokens drafts_accepted dropped_requests prefix_lookups prefix_hits prefix_hit_tokens prefix_evictions recomputed_tokens;
 }
