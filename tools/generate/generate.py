@@ -9,6 +9,7 @@ import sys
 
 sys.dont_write_bytecode = True
 import emit_cpp  # noqa: E402
+import emit_csharp  # noqa: E402
 import emit_go  # noqa: E402
 import emit_layout  # noqa: E402
 import emit_python  # noqa: E402
@@ -20,7 +21,7 @@ from description import ROOT  # noqa: E402
 def outputs(api):
     """{path: text} of every generated file."""
     files = {"bindings/conformance/layout.c": emit_layout.emit(api)}
-    for emitter in (emit_cpp, emit_go, emit_python, emit_rust):
+    for emitter in (emit_cpp, emit_csharp, emit_go, emit_python, emit_rust):
         files.update(emitter.emit(api))
     return files
 

@@ -191,7 +191,16 @@ enum { FSV_KV_F16 = 0, FSV_KV_F32 = 1, FSV_KV_BF16 = 2, FSV_KV_Q8 = 3 };
  * processors that have them, for the whole process; where that is refused, other kernels serve.
  * REFERENCE: scalar kernels, f32 activations on dequantised weights: slow, the oracle of every test. */
 enum { FSV_KERNELS_FAST = 0, FSV_KERNELS_REFERENCE = 1 };
-enum { FSV_SCHEDULER_FCFS = 0 };
+/* Who computes next where more requests want to than can.
+ * FCFS: higher priorities first, then by arrival; what has begun is never interrupted.
+ * MLFQ: FastServe's skip-join multi-level feedback queue as published: requests that took little so far first, whatever
+ * their priorities and deadlines.
+ * ADAPTIVE (default): higher priorities interrupt lower ones from the next step on; within a priority deadlines that
+ * come near, then tenants that got less, then, where what requests take is widely spread, those that took little so
+ * far, then by arrival. The oldest request always advances. Without contention it is FCFS. An interrupted request keeps
+ * its keys and values. Only where memory for them is short may it lose them, at most three times; they are computed
+ * again and its text is the same, token for token. */
+enum { FSV_SCHEDULER_FCFS = 0, FSV_SCHEDULER_MLFQ = 1, FSV_SCHEDULER_ADAPTIVE = 2 };
 
 /* Services that a host lends an engine instead of the system's. Each struct is filled by its init function, then by the
  * host, and copied by the call that takes it; `context` comes back in every call. Hooks run on any thread of the
@@ -264,9 +273,9 @@ typedef struct fsv_engine_config {
   uint32_t thread_count;         /* computing threads, the engine thread included; 0: usable_cpu_count */
   uint32_t kernels;              /* FSV_KERNELS_* */
   uint32_t kv_dtype;             /* FSV_KV_* */
-  uint32_t scheduler;            /* FSV_SCHEDULER_* */
+  uint32_t scheduler;            /* FSV_SCHEDULER_*; default ADAPTIVE */
   uint32_t context_tokens;       /* longest sequence; 0: the model's own, at most 8192 */
-  uint32_t max_sequences;        /* running at once, at most; 0: 64 */
+  uint32_t max_sequences;        /* computed in one step, at most; 0: 64 */
   uint32_t max_batch_tokens;     /* rows of one step, at most; 0: 512 */
   uint32_t prefill_chunk_tokens; /* of one sequence in one step, at most; 0: max_batch_tokens */
   uint32_t max_queued_requests;  /* waiting and running; 0: 1024 */
@@ -283,6 +292,10 @@ typedef struct fsv_engine_config {
   const fsv_allocator* allocator;
   const fsv_clock* clock;
   const fsv_executor* executor; /* thread_count is then its width */
+  uint32_t prefix_cache;        /* 1: keys and values of texts that are over stay until memory is needed, and requests
+                                   that begin with the same tokens (in blocks of 16) share them, whoever asked; no token
+                                   differs. Of layers that see a window a text keeps what its end sees. 0 (default): none */
+  uint32_t reserved;
   /* The one folder that the library may write into; NULL or empty (default): none, and it writes nothing anywhere.
    * Calls that write name plain files: without folders, devices and what only some systems accept, not "*.part", at
    * most 200 bytes. A file appears under its name when it is complete, in place of an older one; until then it is
@@ -353,6 +366,13 @@ FSV_API fsv_status fsv_model_inspect(const char* path, size_t path_size, fsv_mod
  * type, shape, offset. `buffer` receives UTF-8 without a NUL. Blocks on the file. */
 FSV_API fsv_status fsv_model_inspect_json(const char* path, size_t path_size, char* buffer, size_t capacity,
                                           size_t* size, fsv_error* error);
+/* Which kernels of this processor (FSV_KERNELS_FAST) serve which tensors, as one JSON object: `kernels`, the best set,
+ * and `plan`, an array with for each kind of tensor: `tensors` (name, numbers as *), `count`, `type`, `shape`, `layout`
+ * once loaded ("vector" for those of one dimension; null: not supported), and of matrices `activations` (the type that
+ * they are rounded to), `kernel` (the set that multiplies sixteen rows and more) and `kernel_of_few_rows`. Without
+ * load_dtype. Blocks on the file. */
+FSV_API fsv_status fsv_model_plan_json(const char* path, size_t path_size, char* buffer, size_t capacity, size_t* size,
+                                       fsv_error* error);
 
 enum {
   /* The tokenizer and the chat template alone: no weights are read and no KV is taken, and any architecture will do.
@@ -729,12 +749,18 @@ typedef struct fsv_generate_config {
   uint64_t user_data;                 /* comes back in every event */
   fsv_session* session;               /* of the same engine and model; NULL: none */
   uint32_t session_mode;              /* FSV_SESSION_* */
-  int32_t priority;                   /* higher ones start and read their prompts first; default 0 */
+  int32_t priority;                   /* its class: higher ones first, see FSV_SCHEDULER_*; default 0 */
   uint32_t context_full;              /* FSV_CONTEXT_*: what happens when prompt and answer fill the context */
   uint32_t context_keep_tokens;       /* SLIDE: first tokens that stay; default FSV_CONTEXT_KEEP_AUTO */
   uint32_t context_drop_tokens;       /* SLIDE: tokens after them that go each time; 0 (default): half of the others */
   uint32_t speculation;               /* FSV_SPECULATION_* */
   const fsv_beam_search* beam_search; /* NULL: none */
+  uint64_t tenant;                    /* whose request it is: tenants of one priority get equal shares; default 0 */
+  uint64_t first_token_deadline_us;   /* wanted from submit to first token; 0: no matter. ADAPTIVE heeds it */
+  uint64_t token_deadline_us; /* wanted between two tokens; 0: no matter. ADAPTIVE reads others' prompts in parts that
+                                 leave time for it. A deadline that is missed ends nothing */
+  uint64_t queue_timeout_us;  /* 0: none. A request of which nothing was computed by then ends with FSV_FINISH_ERROR and
+                                 FSV_ERROR_TIMEOUT; the message says what was in its way */
 } fsv_generate_config;
 
 #define FSV_CHOICES_MAX 64
@@ -801,6 +827,11 @@ FSV_API fsv_status fsv_submit_score(fsv_engine* engine, fsv_model* model, const 
 /* Asks a request to end; seen between layers. Its FINISHED event follows. Ended or unknown: FSV_ERROR_STALE. */
 FSV_API fsv_status fsv_request_cancel(fsv_engine* engine, fsv_request request, fsv_error* error);
 
+/* Changes the priority of a live request, from the next step on. Ended or unknown: FSV_ERROR_STALE. */
+FSV_API fsv_status fsv_request_set_priority(fsv_engine* engine, fsv_request request, int32_t priority,
+                                            fsv_error* error);
+
+/* QUEUED: not begun, or interrupted and without its keys and values for now. */
 enum { FSV_REQUEST_QUEUED = 0, FSV_REQUEST_RUNNING = 1, FSV_REQUEST_PAUSED = 2, FSV_REQUEST_FINISHED = 3 };
 
 typedef struct fsv_request_info {
@@ -900,6 +931,7 @@ typedef struct fsv_memory_stats {
                                 each */
   uint32_t session_count;
   uint32_t reserved;
+  uint64_t prefix_block_count; /* blocks of tokens in the prefix cache: given up as soon as memory is needed */
 } fsv_memory_stats;
 
 FSV_API void fsv_memory_stats_init(fsv_memory_stats* stats, uint32_t struct_size);
@@ -924,6 +956,12 @@ typedef struct fsv_metrics {
   uint64_t reused_tokens;    /* of prompts: came with sessions, so not in prefill_tokens */
   uint64_t drafted_tokens;   /* guessed, see FSV_SPECULATION_* */
   uint64_t drafts_accepted;  /* of them, those that came true; in decode_tokens too */
+  uint64_t dropped_requests; /* interrupted ones that lost their keys and values; each time counts */
+  uint64_t prefix_lookups;   /* in the prefix cache, at admission */
+  uint64_t prefix_hits;
+  uint64_t prefix_hit_tokens;
+  uint64_t prefix_evictions;  /* blocks of tokens */
+  uint64_t recomputed_tokens; /* that this cost, in prefill_tokens too */
 } fsv_metrics;
 
 FSV_API void fsv_metrics_init(fsv_metrics* metrics, uint32_t struct_size);
