@@ -109,12 +109,12 @@ std::unique_ptr<Scheduler> create_mlfq_scheduler(const MlfqOptions& options = {}
 // what requests took so far is widely spread; else the order is that of arrival, as in fcfs. The oldest request always
 // advances. See docs/decisions/006-scheduling.md.
 struct AdaptiveOptions {
-  double first_quantum_means = 0.5;  // the first level's quantum, in mean services of a request
+  double first_quantum_means = 1;  // the first level's quantum, in mean services of a request
   double spread_on = 1.6,
          spread_off = 1.3;         // coefficient of variation from which on, below which levels (do not) count
   uint32_t drops_max = 3;          // of one request
   int32_t nearly_done_tokens = 8;  // with fewer left, nobody is interrupted
-  int32_t oldest_share = 16;       // 1 in so many slots is the oldest request's
+  int32_t oldest_share = 32;       // 1 in so many slots is the oldest request's
 };
 std::unique_ptr<Scheduler> create_adaptive_scheduler(const AdaptiveOptions& options = {});
 

@@ -79,7 +79,7 @@ INSTANTIATE_TEST_SUITE_P(Policies, SimulationTest, testing::Values("fcfs", "mlfq
 LengthSource mix(const char* name) { return LengthSource::from_mix(name).take(); }
 
 // An endless stream of urgent short requests beside one long background request: it ends all the same, and no later
-// than if one in sixteen of all slots were its own.
+// than if one in 32 of all slots were its own.
 TEST(StarvationTest, TheOldestAlwaysAdvances) {
   for (const int32_t slots : {1, 4, 16}) {
     std::vector<SimulatedRequest> requests = draw_requests(mix("even"), 1000, 0, 1);
@@ -97,7 +97,7 @@ TEST(StarvationTest, TheOldestAlwaysAdvances) {
     ASSERT_TRUE(result.ok());
     ASSERT_EQ(result->broken, "");
     const double step_ns = 1.1 * profile.step_ns({2048, slots, slots * 300});  // the longest there is
-    const double turns = 16.0 / slots > 1 ? 16.0 / slots : 1;
+    const double turns = 32.0 / slots > 1 ? 32.0 / slots : 1;
     EXPECT_LT(static_cast<double>(result->outcomes[0].finished_ns), (150 + 2) * turns * step_ns) << slots << " slots";
   }
 }
