@@ -9,7 +9,7 @@ export CARGO_TARGET_DIR=$WORK/target CARGO_NET_OFFLINE=true FASTSERVE_LIB_DIR=${
 export LD_LIBRARY_PATH=$FASTSERVE_LIB_DIR
 
 say "tests"
-cargo test --quiet --manifest-path "$manifest" --locked --features fastserve/stream
+cargo test --quiet --tests --manifest-path "$manifest" --locked --features fastserve/stream
 
 say "README"
 rm -rf "$WORK/hello"
