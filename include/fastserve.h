@@ -378,7 +378,8 @@ enum {
   /* The tokenizer and the chat template alone: no weights are read and no KV is taken, and any architecture will do.
    * Text functions work; requests are refused with WRONG_STATE. */
   FSV_LOAD_TEXT_ONLY = 1,
-  /* Ends with the computation of one token, so that the first request finds every page in place. */
+  /* Ends with a touch of all memory for activations and the computation of one token, so that the first request finds
+   * every page in place. */
   FSV_LOAD_WARM_UP = 2,
   /* `buffer` is copied before fsv_model_load returns; else it is borrowed. */
   FSV_LOAD_COPY_BUFFER = 4
@@ -472,7 +473,7 @@ FSV_API fsv_status fsv_ticket_cancel(fsv_engine* engine, fsv_ticket ticket, fsv_
 
 FSV_API fsv_status fsv_model_retain(fsv_model* model, fsv_error* error);
 /* Drops a reference. With the last one no new request can name the model; running ones finish, sessions go on; with
- * the last of them its memory is returned. */
+ * the last of them its memory is returned: in pumped mode a few mebibytes at a time, by the steps that follow. */
 FSV_API fsv_status fsv_model_release(fsv_model* model, fsv_error* error);
 FSV_API fsv_status fsv_model_get_info(fsv_model* model, fsv_model_info* info, fsv_error* error);
 

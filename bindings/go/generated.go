@@ -156,7 +156,8 @@ type LoadFlags int32
 const (
 	// The tokenizer and the chat template alone: no weights are read and no KV is taken, and any architecture will do. Text functions work; requests are refused with WRONG_STATE.
 	LoadFlagsTextOnly LoadFlags = 1
-	// Ends with the computation of one token, so that the first request finds every page in place.
+	// Ends with a touch of all memory for activations and the computation of one token, so that the first request finds
+	// every page in place.
 	LoadFlagsWarmUp LoadFlags = 2
 	// `buffer` is copied before fsv_model_load returns; else it is borrowed.
 	LoadFlagsCopyBuffer LoadFlags = 4

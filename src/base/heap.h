@@ -51,6 +51,11 @@ class HeapAccount {
   HeapTally count_;
 };
 
+// Gives memory that is free back to the system, after work that took much and gave it back. A millisecond or so.
+void trim_heap() noexcept;
+// The heap that is in use says how; without one nothing is done.
+void set_heap_trim(void (*trim)()) noexcept;
+
 // Only in programs that link fastserve_heap_hooks (tests): every operator new and delete of the process is counted,
 // and can be made to fail.
 namespace heap_hooks {

@@ -5,6 +5,18 @@
 
 namespace fastserve {
 
+namespace {
+
+std::atomic<void (*)()> heap_trim{nullptr};
+
+}  // namespace
+
+void trim_heap() noexcept {
+  if (const auto trim = heap_trim.load(std::memory_order_relaxed); trim != nullptr) trim();
+}
+
+void set_heap_trim(void (*trim)()) noexcept { heap_trim.store(trim, std::memory_order_relaxed); }
+
 HeapAccount*& HeapAccount::current() noexcept {
   static thread_local HeapAccount* account = nullptr;
   return account;

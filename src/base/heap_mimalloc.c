@@ -16,10 +16,20 @@
 #undef fputs
 #define fputs(text, stream) ((void)(text), (void)(stream))
 #define abort() ((void)0) /* of mi_new alone, which is not used */
+/* A heap of a few mebibytes that comes and goes does not want huge pages: each would stay for the least that lives in
+ * it. Where the system gives them to all, it is asked not to. */
+#ifdef __linux__
+#include <sys/mman.h>
+#ifdef MADV_HUGEPAGE
+#undef MADV_HUGEPAGE
+#define MADV_HUGEPAGE MADV_NOHUGEPAGE
+#endif
+#endif
 
 #include <static.c>
 
 void fastserve_heap_start(void);
+void fastserve_heap_trim(void);
 void fastserve_heap_stop(void);
 
 /* mimalloc takes the thread that loads it for the process's main thread, which never ends, and remembers it by its
@@ -34,6 +44,9 @@ void fastserve_heap_start(void) {
   _mi_prim_thread_associate_default_theap(NULL);
   tld_main.thread_id = (mi_threadid_t)&tld_main;
 }
+
+/* Gives what is free back to the system: that of the calling thread, of threads that have ended, and of the arenas. */
+void fastserve_heap_trim(void) { mi_collect(true); }
 
 /* Gives all memory back to the system and frees the thread keys; the heap cannot be used afterwards. The calling
  * thread's part goes first, by the ordinary way of a thread that ends: the destruction below walks over it. */

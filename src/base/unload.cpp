@@ -3,6 +3,7 @@
 
 #if defined(FASTSERVE_HAVE_MIMALLOC)
 extern "C" void fastserve_heap_start();
+extern "C" void fastserve_heap_trim();
 extern "C" void fastserve_heap_stop();
 #endif
 #if defined(FASTSERVE_HAVE_STATIC_LIBSTDCXX)
@@ -14,7 +15,10 @@ void __freeres();  // of libstdc++: frees the reserve that lets bad_alloc be thr
 namespace {
 
 #if defined(FASTSERVE_HAVE_MIMALLOC)
-[[gnu::constructor(101)]] void on_load() { fastserve_heap_start(); }
+[[gnu::constructor(101)]] void on_load() {
+  fastserve_heap_start();
+  fastserve::set_heap_trim(fastserve_heap_trim);
+}
 #endif
 
 // Priority 101 runs after the destructors of the library's static objects.

@@ -31,7 +31,7 @@ void Workspace::carve(Workspace& w, const WorkspaceShape& shape, Place&& place) 
   const int64_t tiled_rows = (input_rows + 15) / 16 * 16;
   place(w.input_.tile_scales, tiled_rows * blocks);
   place(w.input_.tile_sums, tiled_rows * blocks);
-  place(w.input_.rounded, input_rows * ops::bf16_stride(shape.input_max));
+  if (shape.rounds_input) place(w.input_.rounded, input_rows * ops::bf16_stride(shape.input_max));
   if (shape.expert_count > 0) {
     place(w.moe_.normed, rows * shape.hidden);
     place(w.moe_.gathered, rows * shape.hidden);

@@ -20,6 +20,7 @@ struct WorkspaceShape {
   int64_t rope_set_count = 1;  // distinct inv_freq
   int64_t expert_count = 0;    // of routed feed-forward blocks
   int64_t experts_used = 0;    // of each row
+  bool rounds_input = true;    // matmul inputs are wanted in bf16 too
 };
 
 // Room for routing rows to experts.
@@ -65,6 +66,7 @@ class Workspace {
   Rows logits(int64_t count) const { return {logits_, shape_.vocabulary, count, shape_.vocabulary}; }
   const ops::InputScratch& input() const { return input_; }
   const MoeScratch& moe() const { return moe_; }
+  Buffer& buffer() { return buffer_; }  // all of them
 
  private:
   template <typename Place>

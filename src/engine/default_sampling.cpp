@@ -100,10 +100,9 @@ SamplingParameters from_generation_config(const json::Value& config) {
 
 }  // namespace
 
-SamplingParameters read_default_sampling(const ModelSource& source) {
-  const Result<std::string> text = source.read_side_file("generation_config.json");
-  if (!text.ok()) return from_gguf(source);
-  const Result<json::Document> document = json::parse(*text, "generation_config.json");
+SamplingParameters read_default_sampling(const ModelSource& source, std::string_view generation_config) {
+  if (generation_config.empty()) return from_gguf(source);
+  const Result<json::Document> document = json::parse(generation_config, "generation_config.json");
   return document.ok() ? from_generation_config(document.value().root()) : SamplingParameters();
 }
 

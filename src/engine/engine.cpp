@@ -11,10 +11,6 @@ constexpr uint32_t kTicketsMax = 256;
 constexpr uint32_t kLogitChunkMax = 64;
 std::atomic<uint32_t> next_serial{1};
 
-const kernels::KernelTable& choose_table(const EngineOptions& options) {
-  return options.reference_kernels ? kernels::reference_cpu_table() : kernels::best_cpu_table();
-}
-
 std::unique_ptr<Scheduler> create_scheduler(SchedulerKind kind) {
   switch (kind) {
     case SchedulerKind::kFcfs:
@@ -47,14 +43,17 @@ Result<std::shared_ptr<Engine>> Engine::create(const EngineOptions& options) {
 Status Engine::start() {
   memory_ = options_.memory != nullptr ? std::make_shared<LimitResource>(options_.memory, options_.memory_budget_bytes)
                                        : std::make_shared<LimitResource>(page_memory(), options_.memory_budget_bytes);
+  // Hosts' memory is left to their allocators.
+  const bool is_pumped = options_.mode == EngineMode::kPumped;
+  if (is_pumped && options_.memory == nullptr) retired_models_ = std::make_shared<RetiredModels>();
   if (options_.executor != nullptr) {
     executor_ = options_.executor;
-  } else if (options_.mode == EngineMode::kPumped || options_.thread_count == 1) {
+  } else if (is_pumped || options_.thread_count == 1) {
     executor_ = create_serial_executor();
   } else {
     FSV_ASSIGN(executor_, create_thread_pool(options_.thread_count, options_.threads));
   }
-  device_ = {&choose_table(options_), executor_.get(), options_.reference_kernels};
+  device_ = {&kernel_table(options_), executor_.get(), options_.reference_kernels};
   FSV_ASSIGN(events_, EventHub::create(options_.max_queued_requests + kTicketsMax));
   scheduler_ = create_scheduler(options_.scheduler);
   const size_t requests = options_.max_queued_requests;
@@ -74,8 +73,7 @@ Status Engine::start() {
   scratch_.resize(executor_->width());
   drawn_.resize(kLogitChunkMax);
   for (Drawn& drawn : drawn_) drawn.top.reserve(32);
-  if (options_.mode == EngineMode::kPumped) return {};
-  return start_threads();
+  return is_pumped ? Status() : start_threads();
 }
 
 Status Engine::start_threads() {
@@ -132,6 +130,7 @@ void Engine::shutdown(uint64_t timeout_us) {
   cancel_everything();
   is_stopped_ = true;
   settled_.notify_all();
+  if (retired_models_ != nullptr) retired_models_->close();
   if (events_ != nullptr) events_->wake_waiters();
 }
 

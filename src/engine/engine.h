@@ -319,6 +319,7 @@ class Engine : private Admission {
   std::shared_ptr<LoadJob> pumped_job_;
   std::optional<Result<std::shared_ptr<LoadedModel>>> pumped_result_;  // while what is left of the job goes
   uint64_t pumped_ticket_ = 0;
+  std::shared_ptr<RetiredModels> retired_models_;  // null where memory goes at once
 
   os::Thread engine_thread_, loader_thread_;
 };

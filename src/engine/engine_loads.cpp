@@ -27,7 +27,7 @@ Result<uint64_t> Engine::load(LoadRequest request) {
   ticket->priority = request.priority;
   if (request.files == nullptr) request.files = options_.files;
   const std::shared_ptr<ModelFiles> files = request.files;
-  ticket->job = std::make_shared<LoadJob>(std::move(request), options_, memory_, device_.kernels);
+  ticket->job = std::make_shared<LoadJob>(std::move(request), options_, memory_, device_.kernels, retired_models_);
   const std::lock_guard lock(mutex_);
   if (is_draining_) return Status::from_literal(StatusCode::kShutdown, "the engine is shutting down");
   load_queue_.reserve(load_queue_.size() + 1);
@@ -271,8 +271,10 @@ bool Engine::advance_loads() {
   return has_loads();
 }
 
-// One piece of the load under way, or the beginning of the next. False when there is none.
+// One piece of the load under way, or the beginning of the next; before it the memory that models left. False when
+// there is none.
 bool Engine::advance_load() {
+  if (retired_models_ != nullptr && retired_models_->drop_once()) return true;
   if (pumped_job_ == nullptr) {
     const std::lock_guard lock(mutex_);
     pumped_job_ = take_next_load(pumped_ticket_);
@@ -299,6 +301,7 @@ bool Engine::advance_load() {
 }
 
 bool Engine::has_loads() {
+  if (retired_models_ != nullptr && !retired_models_->empty()) return true;
   const std::lock_guard lock(mutex_);
   return pumped_job_ != nullptr || !load_queue_.empty();
 }

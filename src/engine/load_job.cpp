@@ -33,7 +33,7 @@ Result<bool> LoadJob::open_once() {
 }
 
 Status LoadJob::prepare() {
-  auto model = std::make_shared<LoadedModel>();
+  std::shared_ptr<LoadedModel> model = RetiredModels::create_model(retired_);
   model->memory = memory_;
   model->identity = source_->identity();
   model->load_options = request_.options;
@@ -45,6 +45,7 @@ Status LoadJob::prepare() {
     specs_ = model->def->tensors();
     for (const TensorSpec& spec : specs_) FSV_TRY(check_tensor(*source_, spec));
     model->facts.runnable = true;
+    rounds_input_ = rounds_input(specs_, *source_, *kernels_, options_);
     FSV_TRY(allocate_weights(*model));
   }
   cut_chunks();
@@ -182,14 +183,14 @@ Status LoadJob::load_panels(const Chunk& chunk) {
 // KV and activations are taken with the load, so that a model that has loaded can run.
 Status LoadJob::create_runtime() {
   const ModelShape& shape = model_->def->shape();
-  FSV_ASSIGN(const RuntimePlan plan, plan_runtime(shape, options_, memory_->available_bytes()));
+  FSV_ASSIGN(const RuntimePlan plan, plan_runtime(shape, rounds_input_, options_, memory_->available_bytes()));
   model_->context_tokens = plan.context_tokens;
   FSV_ASSIGN(model_->kv, KvCache::create(plan.kv_layout, *memory_, plan.kv_tokens));
   if (model_->kv.group_count() > Batch::kKvGroupsMax) {
     return Status::from_literal(StatusCode::kUnsupported, "the model mixes too many attention windows");
   }
   FSV_ASSIGN(model_->workspace,
-             Workspace::create(*memory_, shape.workspace, static_cast<int64_t>(options_.max_batch_tokens),
+             Workspace::create(*memory_, plan.workspace, static_cast<int64_t>(options_.max_batch_tokens),
                                RuntimePlan::kLogitRows));
   return {};
 }
@@ -210,6 +211,7 @@ Status LoadJob::finish_stage() {
       return {};
     case Stage::kSource:
       close_source();  // before KV and activations: the headers of a large vocabulary weigh much
+      trim_heap();
       stage_ = Stage::kRuntime;
       return {};
     case Stage::kRuntime:
@@ -254,25 +256,12 @@ void LoadJob::close_source() noexcept {
   read_charge_.reset();
 }
 
-// The pages of weights that nobody will use go a few at a time. A host's memory is left to its allocator.
-bool LoadJob::discard_weights() noexcept {
-  constexpr uint64_t kPartBytes = uint64_t{8} << 20;
-  if (model_ == nullptr || options_.memory != nullptr) return false;
-  const uint64_t size_bytes = model_->weights.size_bytes();
-  if (discarded_bytes_ >= size_bytes) return false;
-  const uint64_t part = std::min(kPartBytes, size_bytes - discarded_bytes_);
-  os::discard_pages(model_->weights.data() + discarded_bytes_, static_cast<size_t>(part));
-  discarded_bytes_ += part;
-  return true;
-}
-
 bool LoadJob::drop_once() noexcept {
   warm_up_.reset();
   if (request_.files != nullptr) {
     close_source();
     return true;
   }
-  if (discard_weights()) return true;
   model_.reset();
   return false;
 }

@@ -12,6 +12,7 @@
 #include "engine/model_fingerprint.h"
 #include "engine/model_text.h"
 #include "engine/options.h"
+#include "engine/retired_models.h"
 #include "engine/warm_up.h"
 #include "formats/model_source.h"
 
@@ -29,9 +30,14 @@ struct LoadRequest {
 
 class LoadJob {
  public:
+  // `retired` (may be null) is where its model goes in the end, loaded or not.
   LoadJob(LoadRequest request, const EngineOptions& options, std::shared_ptr<LimitResource> memory,
-          const kernels::KernelTable* kernels)
-      : request_(std::move(request)), options_(options), memory_(std::move(memory)), kernels_(kernels) {}
+          const kernels::KernelTable* kernels, std::shared_ptr<RetiredModels> retired)
+      : request_(std::move(request)),
+        options_(options),
+        memory_(std::move(memory)),
+        kernels_(kernels),
+        retired_(std::move(retired)) {}
 
   const std::string& path() const { return request_.path; }
   const LoadOptions& load_options() const { return request_.options; }
@@ -74,7 +80,6 @@ class LoadJob {
   Status load_panels(const Chunk& chunk);
   Status finish_stage();
   Status create_runtime();
-  bool discard_weights() noexcept;
   Status check_cancelled() const;
   void close_source() noexcept;
   void fail(Status status);
@@ -83,6 +88,7 @@ class LoadJob {
   EngineOptions options_;
   std::shared_ptr<LimitResource> memory_;
   const kernels::KernelTable* kernels_;
+  std::shared_ptr<RetiredModels> retired_;
   std::unique_ptr<SourceOpening> opening_;
   HeapTally source_tally_, text_tally_;
   std::unique_ptr<ModelSource> source_;
@@ -93,10 +99,10 @@ class LoadJob {
   std::unique_ptr<ModelTextLoad> text_;  // one worker at a time: who finds it free
   std::atomic<bool> is_text_taken_{false};
   uint64_t text_peak_bytes_ = 0;
+  bool rounds_input_ = false;
   MemoryCharge source_charge_, read_charge_;  // headers, and what workers read into
   std::unique_ptr<WarmUp> warm_up_;
   Stage stage_ = Stage::kFamily;
-  uint64_t discarded_bytes_ = 0;  // of the weights of a job that failed
   std::atomic<size_t> next_chunk_{0};
   std::atomic<bool> cancelled_{false};
   std::atomic<bool> failed_{false};

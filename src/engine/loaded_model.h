@@ -44,7 +44,7 @@ struct LoadedModel {
   std::shared_ptr<LimitResource> memory;  // first: outlives every buffer below
   os::File::Identity identity;
   LoadOptions load_options;
-  uint64_t fingerprint = 0;  // of the weights; see ModelFingerprint
+  uint64_t fingerprint = 0;  // see ModelFingerprint
   ModelFacts facts;
   std::unique_ptr<ModelDef> def;  // null: loaded for its text alone
   Buffer weights;
@@ -60,6 +60,8 @@ struct LoadedModel {
   GrantPacer pacer;
   CostModel cost;              // of its steps
   int32_t context_tokens = 0;  // longest sequence in this engine
+
+  std::unique_ptr<LoadedModel> next_retired;  // see RetiredModels
 };
 
 }  // namespace fastserve

@@ -61,8 +61,20 @@ uint64_t read_bytes_max(const std::vector<TensorSpec>& specs, const ModelSource&
   return largest * (options.mode == EngineMode::kPumped ? 1 : std::max<uint32_t>(options.thread_count, 1));
 }
 
-Result<RuntimePlan> plan_runtime(const ModelShape& shape, const EngineOptions& options, uint64_t available_bytes) {
+bool rounds_input(const std::vector<TensorSpec>& specs, const ModelSource& source, const kernels::KernelTable& kernels,
+                  const EngineOptions& options) {
+  if (kernels.matmul_bf16 == nullptr || options.reference_kernels) return false;
+  return std::any_of(specs.begin(), specs.end(), [&](const TensorSpec& spec) {
+    const TensorInfo* tensor = spec.role == TensorRole::kMatrix ? source.find_tensor(spec.name) : nullptr;
+    return tensor != nullptr && packed_layout_for(static_cast<DType>(tensor->type)) == kernels::PackedLayout::kBF16;
+  });
+}
+
+Result<RuntimePlan> plan_runtime(const ModelShape& shape, bool rounds_input, const EngineOptions& options,
+                                 uint64_t available_bytes) {
   RuntimePlan plan;
+  plan.workspace = shape.workspace;
+  plan.workspace.rounds_input = rounds_input;
   const uint32_t wanted = options.context_tokens;
   plan.context_tokens = wanted != 0
                             ? static_cast<int32_t>(std::min<uint32_t>(wanted, 1U << 24))
@@ -79,7 +91,7 @@ Result<RuntimePlan> plan_runtime(const ModelShape& shape, const EngineOptions& o
                           std::max(kKvDefaultBytes, context * token_bytes));
   }
   const auto rows = static_cast<int64_t>(options.max_batch_tokens);
-  plan.activation_bytes = Workspace::size_bytes(shape.workspace, rows, RuntimePlan::kLogitRows);
+  plan.activation_bytes = Workspace::size_bytes(plan.workspace, rows, RuntimePlan::kLogitRows);
   if (options.kv_bytes == 0 && available_bytes > plan.activation_bytes) {
     kv_bytes = std::min(kv_bytes, available_bytes - plan.activation_bytes);
   }
@@ -121,7 +133,8 @@ Result<MemoryEstimate> estimate_memory(const std::shared_ptr<ModelFiles>& files,
                     format("loading needs ", std::max(taken, loading), " bytes, the memory budget is ", budget));
     }
     FSV_ASSIGN(const RuntimePlan plan,
-               plan_runtime(model.def->shape(), options, budget == UINT64_MAX ? budget : budget - taken));
+               plan_runtime(model.def->shape(), rounds_input(specs, *source, kernel_table(options), options), options,
+                            budget == UINT64_MAX ? budget : budget - taken));
     estimate.kv_bytes = plan.kv_bytes;
     estimate.activation_bytes = plan.activation_bytes;
   }

@@ -20,6 +20,10 @@ int64_t panels_in_chunk(const TensorSpec& spec, const TensorInfo& tensor, Engine
 // The most that all workers together read at once.
 uint64_t read_bytes_max(const std::vector<TensorSpec>& specs, const ModelSource& source, const EngineOptions& options);
 
+// Whether kernels of this table compute any of the weights from activations rounded to bf16.
+bool rounds_input(const std::vector<TensorSpec>& specs, const ModelSource& source, const kernels::KernelTable& kernels,
+                  const EngineOptions& options);
+
 // KV and activations of a model in an engine.
 struct RuntimePlan {
   static constexpr int64_t kLogitRows = 32;
@@ -27,10 +31,12 @@ struct RuntimePlan {
   KvLayout kv_layout;
   int64_t kv_tokens = 0;
   uint64_t kv_bytes = 0;
+  WorkspaceShape workspace;
   uint64_t activation_bytes = 0;
 };
 // kBudgetTooSmall where they do not fit into `available_bytes`.
-Result<RuntimePlan> plan_runtime(const ModelShape& shape, const EngineOptions& options, uint64_t available_bytes);
+Result<RuntimePlan> plan_runtime(const ModelShape& shape, bool rounds_input, const EngineOptions& options,
+                                 uint64_t available_bytes);
 
 struct MemoryEstimate {
   uint64_t weight_bytes = 0, kv_bytes = 0, activation_bytes = 0, other_bytes = 0;

@@ -20,7 +20,7 @@ Status ModelTextLoad::finish() {
   FSV_ASSIGN(const std::string text, load_chat_template_source(source_));
   const Tokenizer& tokenizer = *model_.tokenizer;
   describe_tokenizer(tokenizer, model_.facts);
-  model_.default_sampling = read_default_sampling(source_);
+  model_.default_sampling = read_default_sampling(source_, tokenizer_.generation_config());
   auto created = create_chat_template(text, template_options(tokenizer));
   if (!created.ok() && created.status().code() == StatusCode::kOutOfMemory) return created.status();
   // A template that does not parse refuses to render; the model runs without it.

@@ -5,6 +5,10 @@
 
 namespace fastserve {
 
+const kernels::KernelTable& kernel_table(const EngineOptions& options) {
+  return options.reference_kernels ? kernels::reference_cpu_table() : kernels::best_cpu_table();
+}
+
 EngineOptions with_defaults(EngineOptions options) {
   if (options.thread_count == 0) {
     options.thread_count = os::usable_cpu_count();

@@ -45,6 +45,8 @@ struct EngineOptions {
   static constexpr uint32_t kContextDefaultMax = 8192;
 };
 
+const kernels::KernelTable& kernel_table(const EngineOptions& options);
+
 // Zeros and nulls replaced by what they stand for.
 EngineOptions with_defaults(EngineOptions options);
 

@@ -151,11 +151,11 @@ Result<std::string> read_optional(const ModelSource& source, std::string_view na
 }
 
 // What config.json said stands in the metadata.
-Result<HfSettings> read_settings(const ModelSource& source) {
+Result<HfSettings> read_settings(const ModelSource& source, const std::string& generation_config) {
   HfSettingsFiles files;
   FSV_ASSIGN(files.tokenizer_config, read_optional(source, "tokenizer_config.json"));
   FSV_ASSIGN(files.special_tokens_map, read_optional(source, "special_tokens_map.json"));
-  FSV_ASSIGN(files.generation_config, read_optional(source, "generation_config.json"));
+  files.generation_config = generation_config;
   FSV_TRY(read_id(source, "tokenizer.ggml.bos_token_id", files.bos_id));
   FSV_TRY(read_id(source, "tokenizer.ggml.eos_token_id", files.eos_id));
   if (const MetaValue* ids = source.find("fastserve.eos_token_ids"); ids != nullptr) {
@@ -217,7 +217,8 @@ Status TokenizerLoad::start_folder() {
   if (!file.ok()) return file.status();
   file_ = file.take();
   if (file_->size_bytes() == 0) return Status(StatusCode::kCorrupt, "tokenizer.json: is empty");
-  FSV_ASSIGN(HfSettings settings, read_settings(source_));
+  FSV_ASSIGN(generation_config_, read_optional(source_, "generation_config.json"));
+  FSV_ASSIGN(HfSettings settings, read_settings(source_, generation_config_));
   from_folder_ = std::make_unique<HfTokenizerLoader>(std::move(settings));
   return {};
 }

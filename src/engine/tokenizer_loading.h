@@ -23,6 +23,8 @@ class TokenizerLoad {
   // A part of the work, well under a millisecond. True when none is left.
   Result<bool> step();
   std::unique_ptr<Tokenizer> take();
+  // A folder's generation_config.json, read on the way; empty where there is none.
+  const std::string& generation_config() const { return generation_config_; }
 
  private:
   static constexpr size_t kPieceBytes = size_t{1} << 16;  // of tokenizer.json
@@ -38,7 +40,7 @@ class TokenizerLoad {
   std::unique_ptr<HfTokenizerLoader> from_folder_;
   std::unique_ptr<os::File> file_;  // tokenizer.json, until it has been read
   uint64_t position_ = 0;
-  std::string piece_;
+  std::string piece_, generation_config_;
   std::unique_ptr<Tokenizer> tokenizer_;
 };
 

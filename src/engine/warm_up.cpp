@@ -1,7 +1,20 @@
 // The pieces of a warm-up are those of any step.
 #include "engine/warm_up.h"
 
+#include <algorithm>
+
+#include "base/os.h"
+
 namespace fastserve {
+namespace {
+
+// Nobody has written there what is wanted yet.
+void touch(uint8_t* address, uint64_t size_bytes) {
+  const size_t page = os::page_size_bytes();
+  for (uint64_t i = 0; i < size_bytes; i += page) *static_cast<volatile uint8_t*>(address + i) = 0;
+}
+
+}  // namespace
 
 WarmUp::WarmUp(const kernels::KernelTable* kernels, bool exact)
     : executor_(create_serial_executor()), device_{kernels, executor_.get(), exact}, runner_(device_) {}
@@ -34,8 +47,28 @@ WarmUp::~WarmUp() {
   }
 }
 
+bool WarmUp::touch_activations() {
+  const Buffer& buffer = request_.model->workspace.buffer();
+  const uint64_t left = buffer.size_bytes() - touched_bytes_, part = std::min(left, kTouchedBytes);
+  touch(buffer.data() + touched_bytes_, part);
+  touched_bytes_ += part;
+  return part > 0;
+}
+
+// The block that the token goes to, one group of layers after the other.
+bool WarmUp::touch_kv() {
+  const std::vector<SequenceKv::Group>& groups = request_.first().kv.groups;
+  if (!runner_.active() || touched_groups_ >= groups.size()) return false;
+  const auto group = static_cast<int32_t>(touched_groups_);
+  for (uint8_t* block : groups[touched_groups_++].addresses) {
+    touch(block, static_cast<uint64_t>(request_.model->kv.pool(group).block_bytes()));
+  }
+  return true;
+}
+
 bool WarmUp::advance() {
-  if (runner_.active()) (void)runner_.advance();
+  if (touch_activations() || touch_kv()) return true;
+  if (runner_.active()) (void)runner_.advance(INT32_MAX, kHeadPanels);
   return runner_.active();
 }
 

@@ -20,6 +20,7 @@ class BlockPool {
   int32_t used_count() const { return block_count_ - free_count(); }
   int64_t block_bytes() const { return block_bytes_; }
   uint8_t* address(int32_t block) const { return region_.data() + block * block_bytes_; }
+  Buffer& region() { return region_; }  // all blocks
 
   // A block with one reference, or -1.
   int32_t acquire() noexcept;

@@ -120,6 +120,7 @@ class KvCache {
   const kernels::KvLayer* layers() const { return layers_.data(); }    // [layer]
   const BlockPool& pool(int32_t group) const { return groups_[static_cast<size_t>(group)].pool; }
   int32_t window(int32_t group) const { return groups_[static_cast<size_t>(group)].window; }
+  Buffer& region(int32_t group) { return groups_[static_cast<size_t>(group)].pool.region(); }
 
   struct Usage {
     int64_t total_bytes = 0, used_bytes = 0;

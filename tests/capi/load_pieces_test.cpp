@@ -184,5 +184,95 @@ TEST(LoadPieces, Weights) {
   EXPECT_EQ(host.memory().used_bytes, 0u);
 }
 
+// Weights of about 14 MB.
+TinyShape large_shape() {
+  TinyShape shape;
+  shape.hidden = shape.intermediate = 576;
+  shape.heads = 36;
+  return shape;
+}
+const TemporaryFile& large_file() {
+  static const TemporaryFile file(large_shape());
+  return file;
+}
+
+size_t pieces_of_load(Host& host, const std::string& path, uint32_t flags, fsv_model** model) {
+  fsv_ticket ticket = 0;
+  fsv_error error{};
+  EXPECT_EQ(host.begin_load(path, &ticket, &error, [&](fsv_load_config& config) { config.flags = flags; }), FSV_OK);
+  size_t pieces = 0;
+  while (host.step(0)) ++pieces;
+  EXPECT_EQ(fsv_ticket_take_model(host.engine(), ticket, model, &error), FSV_OK) << error.message;
+  return pieces;
+}
+
+// Memory goes a piece at a time, with no piece before it is asked for, and before anything that is to come.
+TEST(LoadPieces, OfAModelThatIsReleased) {
+  const TemporaryFile& file = large_file();
+  Host host;
+  fsv_model* model = nullptr;
+  const size_t pieces = pieces_of_load(host, file.path(), 0, &model);
+  const uint64_t used = host.memory().used_bytes, weights = host.memory().weight_bytes;
+  ASSERT_GT(weights, uint64_t{12} << 20);
+  EXPECT_EQ(fsv_model_release(model, nullptr), FSV_OK);
+  EXPECT_EQ(host.memory().used_bytes, used);
+  EXPECT_EQ(host.memory().model_count, 0u);
+  size_t steps = 0;
+  for (uint64_t before = used; host.step(0); before = host.memory().used_bytes, ++steps) {
+    ASSERT_LE(host.memory().used_bytes, before);
+  }
+  EXPECT_GE(steps, weights >> 23);
+  EXPECT_EQ(host.memory().used_bytes, 0u);
+
+  // A load that follows finds the budget free, and one that is cancelled at its end goes in the same way.
+  EXPECT_EQ(pieces_of_load(host, file.path(), 0, &model), pieces);
+  EXPECT_EQ(fsv_model_release(model, nullptr), FSV_OK);
+  fsv_ticket ticket = 0;
+  fsv_error error{};
+  EXPECT_EQ(host.begin_load(file.path(), &ticket, &error), FSV_OK) << error.message;
+  for (size_t i = 0; i < pieces + steps - 4; ++i) ASSERT_TRUE(host.step(0)) << i;
+  EXPECT_LE(host.memory().used_bytes, used);
+  EXPECT_EQ(fsv_ticket_cancel(host.engine(), ticket, nullptr), FSV_OK);
+  while (host.step(0)) {
+  }
+  EXPECT_EQ(host.memory().used_bytes, 0u);
+}
+
+// With the engine, too: nothing waits for steps that never come.
+TEST(LoadPieces, OfAModelThatIsReleasedLast) {
+  const TemporaryFile& file = large_file();
+  for (const bool is_shut_down : {false, true}) {
+    Host host;
+    fsv_model* model = nullptr;
+    (void)pieces_of_load(host, file.path(), 0, &model);
+    if (is_shut_down) {
+      EXPECT_EQ(fsv_engine_shutdown(host.engine(), 0, nullptr), FSV_OK);
+    }
+    EXPECT_EQ(fsv_model_release(model, nullptr), FSV_OK);
+    EXPECT_EQ(host.memory().used_bytes == 0, is_shut_down);
+    if (!is_shut_down) {
+      EXPECT_EQ(fsv_engine_shutdown(host.engine(), 0, nullptr), FSV_OK);
+    }
+    EXPECT_EQ(host.memory().used_bytes, 0u);
+  }
+}
+
+// A piece for each 2 MiB of activations, one for the KV, then those of a step.
+TEST(LoadPieces, OfAWarmUp) {
+  const TemporaryFile& file = large_file();
+  Host host([](fsv_engine_config& config) { config.max_batch_tokens = 512; });
+  fsv_model* model = nullptr;
+  const size_t cold = pieces_of_load(host, file.path(), 0, &model);
+  const uint64_t activation_bytes = host.memory().activation_bytes;
+  ASSERT_GT(activation_bytes, uint64_t{4} << 20);
+  EXPECT_EQ(fsv_model_release(model, nullptr), FSV_OK);
+  while (host.step(0)) {
+  }
+  const size_t warm = pieces_of_load(host, file.path(), FSV_LOAD_WARM_UP, &model);
+  const uint64_t touched = (activation_bytes + (1 << 21) - 1) >> 21;
+  EXPECT_EQ(warm - cold, touched + 1 + 1 + large_shape().layers + 1);
+  EXPECT_EQ(fsv_model_release(model, nullptr), FSV_OK);
+}
+
 }  // namespace
 }  // namespace fastserve::test

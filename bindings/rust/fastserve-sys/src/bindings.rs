@@ -145,7 +145,8 @@ pub const FSV_THREADS_LOWEST: u32 = 2;
 
 /// The tokenizer and the chat template alone: no weights are read and no KV is taken, and any architecture will do. Text functions work; requests are refused with WRONG_STATE.
 pub const FSV_LOAD_TEXT_ONLY: u32 = 1;
-/// Ends with the computation of one token, so that the first request finds every page in place.
+/// Ends with a touch of all memory for activations and the computation of one token, so that the first request finds
+/// every page in place.
 pub const FSV_LOAD_WARM_UP: u32 = 2;
 /// `buffer` is copied before fsv_model_load returns; else it is borrowed.
 pub const FSV_LOAD_COPY_BUFFER: u32 = 4;
@@ -1148,7 +1149,7 @@ functions! {
     fn fsv_ticket_cancel(engine: *mut fsv_engine, ticket: fsv_ticket, error: *mut fsv_error) -> fsv_status;
     fn fsv_model_retain(model: *mut fsv_model, error: *mut fsv_error) -> fsv_status;
     /// Drops a reference. With the last one no new request can name the model; running ones finish, sessions go on; with
-    /// the last of them its memory is returned.
+    /// the last of them its memory is returned: in pumped mode a few mebibytes at a time, by the steps that follow.
     fn fsv_model_release(model: *mut fsv_model, error: *mut fsv_error) -> fsv_status;
     fn fsv_model_get_info(model: *mut fsv_model, info: *mut fsv_model_info, error: *mut fsv_error) -> fsv_status;
     /// Text to token ids. Invalid UTF-8 is an INVALID_ARGUMENT that names the byte offset.
