@@ -32,6 +32,7 @@ void fail_each(bool is_pumped, bool and_all_after, uint64_t stride) {
   ASSERT_EQ(expected.token_count, 12u);
   ASSERT_EQ(expected.chat_token_count, 8u);
   ASSERT_EQ(expected.session_token_count, 60u);
+  ASSERT_GT(log_lines, 0u);
   const uint64_t before_all = heap_hooks::counts().allocations;
   (void)run_a_life(file.path(), is_pumped);
   const uint64_t per_life = heap_hooks::counts().allocations - before_all;

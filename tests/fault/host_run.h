@@ -3,6 +3,7 @@
 #pragma once
 #include <unistd.h>
 
+#include <atomic>
 #include <cstdio>
 #include <cstring>
 #include <string>
@@ -237,7 +238,10 @@ inline void cancel_and_leave(fsv_engine* engine, fsv_model* model, bool is_pumpe
   if (is_pumped) note(result, fsv_engine_step(engine, 0, &more, nullptr));
 }
 
-inline RunResult run_a_life(const std::string& path, bool is_pumped) {
+inline std::atomic<size_t> log_lines{0};  // of all lives
+
+// `edit` (may be null) changes the engine's configuration. Everything that can be said is logged.
+inline RunResult run_a_life(const std::string& path, bool is_pumped, void (*edit)(fsv_engine_config&) = nullptr) {
   RunResult result;
   fsv_engine_config config;
   fsv_engine_config_init(&config, sizeof(config));
@@ -250,6 +254,9 @@ inline RunResult run_a_life(const std::string& path, bool is_pumped) {
   config.max_pending_events = 32;
   config.write_folder = P_tmpdir;
   config.write_folder_size = SIZE_MAX;
+  config.log = [](void*, int32_t, const char*, size_t) { ++log_lines; };
+  config.log_level = FSV_LOG_DEBUG;
+  if (edit != nullptr) edit(config);
   fsv_engine* engine = nullptr;
   note(result, fsv_engine_create(&config, &engine, nullptr));
   if (engine == nullptr) return result;
