@@ -147,7 +147,8 @@ namespace Fastserve
     {
         /// <summary>The tokenizer and the chat template alone: no weights are read and no KV is taken, and any architecture will do. Text functions work; requests are refused with WRONG_STATE.</summary>
         TextOnly = 1,
-        /// <summary>Ends with the computation of one token, so that the first request finds every page in place.</summary>
+        /// <summary>Ends with a touch of all memory for activations and the computation of one token, so that the first request finds
+        /// every page in place.</summary>
         WarmUp = 2,
         /// <summary>`buffer` is copied before fsv_model_load returns; else it is borrowed.</summary>
         CopyBuffer = 4,
