@@ -2,7 +2,7 @@
 need cargo
 manifest=$HERE/Cargo.toml
 cargo metadata --manifest-path "$manifest" --offline --locked --format-version 1 >"$WORK/metadata" 2>&1 || {
-  echo "SKIPPED: the crates in Cargo.lock are not here (cargo fetch), or cargo is older than 1.78"
+  echo "SKIPPED: the crates are not here (cargo fetch), or cargo is older than 1.78"
   exit 77
 }
 export CARGO_TARGET_DIR=$WORK/target CARGO_NET_OFFLINE=true FASTSERVE_LIB_DIR=${LIBRARY%/*}

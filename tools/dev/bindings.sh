@@ -10,7 +10,7 @@ dev_generate() {
 need_bindings() {
   need_venv
   if have cargo; then
-    cargo fetch --quiet --locked --manifest-path bindings/rust/Cargo.toml </dev/null ||
+    cargo fetch --quiet --manifest-path bindings/rust/Cargo.toml </dev/null ||
       say "cargo could not fetch the crates of the Rust binding: it will not be tested"
   fi
   "$VENV/bin/python" -c 'import scikit_build_core, mypy, typing_extensions' 2>/dev/null && return 0
