@@ -45,7 +45,8 @@ def whole_calls(lines):
 
 
 class WriteFolder:
-    """The folder that the host named: files are created anew in its descriptor, written, synced and renamed there."""
+    """The folder that the host named: files are created anew in its descriptor, locked,
+    written, synced and renamed there."""
 
     def __init__(self, path):
         self.path, self.folders, self.files = path, set(), set()
@@ -58,12 +59,12 @@ class WriteFolder:
             return True
         if call == "openat" and rest.split(",")[0] in self.folders and "O_CREAT|O_EXCL" in rest:
             self.files.update(re.findall(r"= (\d+)", rest))
-            return re.search(r'"slot\.[^"/]*\.part"', rest) is not None
+            return '"slot.part"' in rest
         if call == "renameat":
-            names = re.match(r'(\d+), "slot\.[^"/]*\.part", (\d+), "slot"\)', rest)
+            names = re.match(r'(\d+), "slot.part", (\d+), "slot"\)', rest)
             return names is not None and set(names.groups()) <= self.folders
         descriptor = re.split(r"[,)]", rest)[0]
-        return call == "pwrite64" and descriptor in self.files or call == "fsync" and descriptor in (
+        return call in ("pwrite64", "flock") and descriptor in self.files or call == "fsync" and descriptor in (
             self.files | self.folders)
 
 
