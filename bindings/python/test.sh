@@ -6,7 +6,7 @@ say "wheel"
 rm -rf "$WORK/wheel" "$WORK/venv" "$WORK/source"
 cp -r "$HERE" "$WORK/source" # builds leave nothing in the source tree
 "$PYTHON" -m pip wheel --quiet --no-build-isolation --no-deps --no-index --disable-pip-version-check \
-  -C "cmake.define.FASTSERVE_PREBUILT=$LIBRARY" --wheel-dir "$WORK/wheel" "$WORK/source"
+  --config-settings="cmake.define.FASTSERVE_PREBUILT=$LIBRARY" --wheel-dir "$WORK/wheel" "$WORK/source"
 "$PYTHON" -m venv "$WORK/venv"
 "$WORK/venv/bin/python" -m pip install --quiet --no-index --disable-pip-version-check "$WORK"/wheel/fastserve-*.whl
 
