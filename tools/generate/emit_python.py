@@ -39,6 +39,10 @@ def function_type(api, callback):
     return f"ctypes.CFUNCTYPE({', '.join(kinds)})"
 
 
+def one_line(text):
+    return " ".join(text.split())
+
+
 def doc_comment(text, indent=""):
     lines = []
     for line in text.splitlines():
@@ -82,7 +86,7 @@ def enum_lines(enum):
     lines = ["", "", f"class {enum.name}(enum.IntEnum):"]
     lines.extend(doc_comment(enum.doc, "    "))
     for member in enum.members:
-        lines.append(f"    {enum.short(member)} = {member.value}{f'  # {member.doc}' if member.doc else ''}")
+        lines.append(f"    {enum.short(member)} = {member.value}{f'  # {one_line(member.doc)}' if member.doc else ''}")
     return lines
 
 

@@ -122,8 +122,7 @@ class ThreadPriority(enum.IntEnum):
 
 class LoadFlags(enum.IntEnum):
     TEXT_ONLY = 1  # The tokenizer and the chat template alone: no weights are read and no KV is taken, and any architecture will do. Text functions work; requests are refused with WRONG_STATE.
-    WARM_UP = 2  # Ends with a touch of all memory for activations and the computation of one token, so that the first request finds
-every page in place.
+    WARM_UP = 2  # Ends with a touch of all memory for activations and the computation of one token, so that the first request finds every page in place.
     COPY_BUFFER = 4  # `buffer` is copied before fsv_model_load returns; else it is borrowed.
 
 
