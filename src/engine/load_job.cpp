@@ -129,6 +129,12 @@ Status LoadJob::do_chunk(const Chunk& chunk) {
 bool LoadJob::take_text() { return !is_text_taken_.exchange(true, std::memory_order_acquire); }
 
 Status LoadJob::load_text_piece() {
+  FSV_ASSIGN(const bool done, step_text());
+  if (!done) is_text_taken_.store(false, std::memory_order_release);  // the tally is written: another may go on
+  return {};
+}
+
+Result<bool> LoadJob::step_text() {
   const HeapAccount account(text_tally_);
   FSV_ASSIGN(const bool done, text_->step());
   if (account.peak_bytes() > text_peak_bytes_) {  // that much was needed: the peak shows it
@@ -136,8 +142,7 @@ Status LoadJob::load_text_piece() {
     FSV_TRY(model_->heap.set(*memory_, text_peak_bytes_));
   }
   FSV_TRY(model_->heap.set(*memory_, account.live_bytes()));
-  if (!done) is_text_taken_.store(false, std::memory_order_release);
-  return {};
+  return done;
 }
 
 Status LoadJob::load_vector(const Chunk& chunk) {

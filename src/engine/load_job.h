@@ -76,6 +76,7 @@ class LoadJob {
   Status do_chunk(const Chunk& chunk);
   bool take_text();
   Status load_text_piece();
+  Result<bool> step_text();
   Status load_vector(const Chunk& chunk);
   Status load_panels(const Chunk& chunk);
   Status finish_stage();
