@@ -36,7 +36,8 @@ void Engine::run_engine_thread() {
 
 void Engine::wait_for_work(std::unique_lock<std::mutex>& lock) {
   const uint32_t seen = seen_attention_;
-  auto has_work = [&] { return is_stopping_ || attention_.load() != seen || (!is_paused_ && !incoming_.empty()); };
+  // In a pause too: what has come may time out.
+  auto has_work = [&] { return is_stopping_ || attention_.load() != seen || !incoming_.empty(); };
   const int64_t timeout_ns = next_queue_timeout_ns();
   if (timeout_ns == kNeverNs) {
     work_.wait(lock, has_work);
