@@ -19,8 +19,14 @@ int64_t panel_end(const MatmulOutput& output) {
 }
 int64_t panel_count(const MatmulOutput& output) { return panel_end(output) - output.panel_begin; }
 
-QuantizedRows quantized_rows(const InputScratch& scratch, int64_t cols) {
-  return {scratch.values, scratch.scales, scratch.sums, cols, scratch.tile_scales, scratch.tile_sums};
+// Fewer rows than a tile has never meet one: a decode step need not write their scales twice.
+QuantizedRows quantized_rows(const InputScratch& scratch, const Rows& input) {
+  constexpr int64_t kTileRows = 16;
+  QuantizedRows rows{scratch.values, scratch.scales, scratch.sums, input.cols};
+  if (input.count < kTileRows) return rows;
+  rows.tile_scales = scratch.tile_scales;
+  rows.tile_sums = scratch.tile_sums;
+  return rows;
 }
 
 struct InputForms {
@@ -40,7 +46,7 @@ InputForms wanted_forms(const Device& device, MatmulOutputs outputs) {
 void run_panels(const Device& device, const Rows& input, const InputScratch& scratch, const MatmulOutput& output,
                 int64_t begin, int64_t end) {
   const Weight& weight = *output.weight;
-  const QuantizedRows quantized = quantized_rows(scratch, input.cols);
+  const QuantizedRows quantized = quantized_rows(scratch, input);
   MatmulArgs args{};
   args.weights = &weight.matrix;
   args.input_q8 = &quantized;
@@ -107,7 +113,7 @@ void matmul(const Device& device, const Rows& input, const InputScratch& scratch
   const InputForms forms = wanted_forms(device, outputs);
   if (forms.rounded) round_rows(device, input, scratch);
   if (forms.quantized) {
-    const QuantizedRows quantized = quantized_rows(scratch, input.cols);
+    const QuantizedRows quantized = quantized_rows(scratch, input);
     parallel_rows(device, input.count, input.count * input.cols, [&](int64_t begin, int64_t end) {
       const kernels::QuantizeArgs args{input.data, input.stride, &quantized, begin, end};
       device.kernels->quantize_q8(&args);
@@ -128,7 +134,7 @@ void matmul_normed(const Device& device, const Rows& input, const NormSpec& norm
   if (!forms.quantized) {
     rms_norm(device, input, *norm.weight, norm.eps, norm.weight_offset, normed);
   } else {
-    const QuantizedRows quantized = quantized_rows(scratch, input.cols);
+    const QuantizedRows quantized = quantized_rows(scratch, input);
     const bool needs_floats = forms.floats || forms.rounded;
     parallel_rows(device, input.count, input.count * input.cols, [&](int64_t begin, int64_t end) {
       const kernels::RmsNormArgs args{input.data,
@@ -159,7 +165,7 @@ void matmul_gated(const Device& device, const Rows& gate, const Rows* up, kernel
     matmul(device, product, scratch, outputs);
     return;
   }
-  const QuantizedRows quantized = quantized_rows(scratch, gate.cols);
+  const QuantizedRows quantized = quantized_rows(scratch, gate);
   parallel_rows(device, gate.count, gate.count * gate.cols * 2, [&](int64_t begin, int64_t end) {
     const kernels::GatedArgs args{gate.data,
                                   gate.stride,
