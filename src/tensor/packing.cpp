@@ -2,10 +2,12 @@
 // scales (unpack_rows.cpp), then 16 rows' quants are woven into the vectors of the layout, four columns at a time.
 #include "tensor/packing.h"
 
+#include <algorithm>
 #include <cstring>
 
 #include "kernels/packed_layout.h"
 #include "tensor/row_blocks.h"
+#include "tensor/word_packing.h"
 
 namespace fastserve {
 namespace {
@@ -145,12 +147,15 @@ void pack_f16(const uint8_t* source, int64_t row_count, int64_t cols, uint8_t* p
 }
 
 void pack_bf16(const uint8_t* source, int64_t row_count, int64_t cols, uint8_t* panel) {
-  for (int64_t row = 0; row < row_count; ++row) {
-    const uint8_t* from = source + row * cols * 2;
-    for (int64_t k = 0; k + 1 < cols; k += 2) {
-      std::memcpy(panel + (k / 2 * kPanelRows + row) * 4, from + k * 2, 4);
+  constexpr int64_t kStep = 32;  // columns at a time: what is written stays near
+  for (int64_t begin = 0; begin < cols; begin += kStep) {
+    const int64_t end = std::min(begin + kStep, cols);
+    for (int64_t row = 0; row < row_count; ++row) {
+      const uint8_t* from = source + row * cols * 2;
+      uint8_t* to = panel + row * 4;
+      for (int64_t k = begin; k + 1 < end; k += 2) std::memcpy(to + k * 2 * kPanelRows, from + k * 2, 4);
+      if (end % 2 != 0) std::memcpy(to + (end - 1) * 2 * kPanelRows, from + (end - 1) * 2, 2);
     }
-    if (cols % 2 != 0) std::memcpy(panel + (cols / 2 * kPanelRows + row) * 4, from + (cols - 1) * 2, 2);
   }
 }
 
@@ -232,6 +237,7 @@ void pack_panel(DType type, const void* source, int64_t row_count, int64_t cols,
   const PackedLayout layout = packed_layout_for(type);
   const auto* from = static_cast<const uint8_t*>(source);
   auto* panel = static_cast<uint8_t*>(destination);
+  if (pack_words(type, from, row_count, cols, panel)) return;
   std::memset(panel, 0, static_cast<size_t>(packed_panel_bytes(layout, cols)));
   switch (layout) {
     case PackedLayout::kNone:
