@@ -11,8 +11,10 @@
 
 namespace fastserve::os {
 
-// Zeroed, page-aligned memory of the process's own mapping; null on failure. Large mappings ask for huge pages.
-void* map_pages(size_t size_bytes) noexcept;
+// Zeroed, page-aligned memory of the process's own mapping; null on failure. Huge pages are asked for, or declined:
+// the first touch of one takes as long as clearing 2 MiB, and longer where a hypervisor must find them first.
+enum class PageSize { kSmall, kHuge };
+void* map_pages(size_t size_bytes, PageSize size) noexcept;
 void unmap_pages(void* address, size_t size_bytes) noexcept;
 // Gives the physical pages of a range back; the range stays mapped and reads as zero afterwards.
 void discard_pages(void* address, size_t size_bytes) noexcept;

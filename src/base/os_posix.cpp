@@ -147,12 +147,13 @@ size_t page_size_bytes() noexcept {
   return size > 0 ? static_cast<size_t>(size) : 4096;
 }
 
-void* map_pages(size_t size_bytes) noexcept {
+void* map_pages(size_t size_bytes, PageSize size) noexcept {
   if (size_bytes == 0) return nullptr;
   void* address = ::mmap(nullptr, size_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   if (address == MAP_FAILED) return nullptr;
 #ifdef MADV_HUGEPAGE
-  if (size_bytes >= 2 * kHugePageBytes) ::madvise(address, size_bytes, MADV_HUGEPAGE);  // advice: may be refused
+  if (size_bytes >= 2 * kHugePageBytes)  // advice: may be refused
+    ::madvise(address, size_bytes, size == PageSize::kHuge ? MADV_HUGEPAGE : MADV_NOHUGEPAGE);
 #endif
   return address;
 }

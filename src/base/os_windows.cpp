@@ -97,7 +97,7 @@ size_t page_size_bytes() noexcept {
   return information.dwPageSize;
 }
 
-void* map_pages(size_t size_bytes) noexcept {
+void* map_pages(size_t size_bytes, PageSize) noexcept {
   if (size_bytes == 0) return nullptr;
   return ::VirtualAlloc(nullptr, size_bytes, MEM_RESERVE | MEM_COMMIT, PAGE_READWRITE);
 }

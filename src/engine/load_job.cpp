@@ -147,7 +147,7 @@ Result<bool> LoadJob::step_text() {
 
 Status LoadJob::load_vector(const Chunk& chunk) {
   const TensorInfo& tensor = *chunk.tensor;
-  std::vector<uint8_t> raw(tensor.size_bytes);
+  const ReadBuffers::Lease raw(read_buffers_, tensor.size_bytes);
   FSV_TRY(source_->read_tensor(tensor, 0, raw.data(), raw.size()));
   fingerprint_.add_rows(tensor, 0, static_cast<int64_t>(raw.size()), raw.data(), raw.size());
   auto* vector = const_cast<float*>(chunk.spec->weight->vector);
@@ -169,7 +169,7 @@ Status LoadJob::load_panels(const Chunk& chunk) {
   const int64_t source_row_bytes = row_bytes(type, matrix.cols);
   const int64_t row_begin = chunk.panel_begin * kernels::kPanelRows;
   const int64_t row_end = std::min(chunk.panel_end * kernels::kPanelRows, matrix.rows);
-  std::vector<uint8_t> raw(static_cast<size_t>((row_end - row_begin) * source_row_bytes));
+  const ReadBuffers::Lease raw(read_buffers_, static_cast<size_t>((row_end - row_begin) * source_row_bytes));
   const int64_t source_row = chunk.stack * matrix.rows + row_begin;
   FSV_TRY(source_->read_tensor(*chunk.tensor, static_cast<uint64_t>(source_row * source_row_bytes), raw.data(),
                                raw.size()));
@@ -251,6 +251,7 @@ Result<std::shared_ptr<LoadedModel>> LoadJob::take_model() {
 }
 
 void LoadJob::close_source() noexcept {
+  read_buffers_.clear();
   chunks_.clear();
   specs_.clear();
   text_.reset();

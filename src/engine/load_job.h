@@ -12,6 +12,7 @@
 #include "engine/model_fingerprint.h"
 #include "engine/model_text.h"
 #include "engine/options.h"
+#include "engine/read_buffers.h"
 #include "engine/retired_models.h"
 #include "engine/warm_up.h"
 #include "formats/model_source.h"
@@ -96,6 +97,7 @@ class LoadJob {
   std::shared_ptr<LoadedModel> model_;
   std::vector<TensorSpec> specs_;
   std::vector<Chunk> chunks_;
+  ReadBuffers read_buffers_;
   ModelFingerprint fingerprint_;
   std::unique_ptr<ModelTextLoad> text_;  // one worker at a time: who finds it free
   std::atomic<bool> is_text_taken_{false};

@@ -14,10 +14,12 @@ size_t mapped_bytes(size_t size_bytes) noexcept {
 
 class PageMemory final : public MemoryResource {
  public:
-  void* allocate(size_t size_bytes, size_t alignment, MemoryUse) noexcept override {
+  // KV and activations are first touched while texts grow, bit by bit, by steps whose time a host may have measured
+  // out: there a page fault must be short. Weights are touched by loads, and read as a whole.
+  void* allocate(size_t size_bytes, size_t alignment, MemoryUse use) noexcept override {
     const size_t mapped = mapped_bytes(size_bytes);
     if (mapped == 0 || alignment > os::page_size_bytes()) return nullptr;
-    return os::map_pages(mapped);
+    return os::map_pages(mapped, use == MemoryUse::kWeights ? os::PageSize::kHuge : os::PageSize::kSmall);
   }
   void deallocate(void* address, size_t size_bytes, size_t, MemoryUse) noexcept override {
     os::unmap_pages(address, mapped_bytes(size_bytes));

@@ -121,10 +121,10 @@ TEST(OsFile, APipeIsRefusedWithoutBlocking) {
 }
 #endif
 
-TEST(OsPages, MapDiscardUnmap) {
+void map_discard_unmap(os::PageSize size_of_pages) {
   const size_t page = os::page_size_bytes();
   const size_t size = 8 * page;
-  auto* bytes = static_cast<uint8_t*>(os::map_pages(size));
+  auto* bytes = static_cast<uint8_t*>(os::map_pages(size, size_of_pages));
   ASSERT_NE(bytes, nullptr);
   for (size_t i = 0; i < size; ++i) ASSERT_EQ(bytes[i], 0);
   std::memset(bytes, 0xab, size);
@@ -137,9 +137,14 @@ TEST(OsPages, MapDiscardUnmap) {
   EXPECT_EQ(bytes[5 * page + 27], 0xab);
   bytes[100] = 1;  // still mapped
   os::unmap_pages(bytes, size);
-  EXPECT_EQ(os::map_pages(0), nullptr);
-  EXPECT_EQ(os::map_pages(SIZE_MAX / 2), nullptr);
+  EXPECT_EQ(os::map_pages(0, size_of_pages), nullptr);
+  EXPECT_EQ(os::map_pages(SIZE_MAX / 2, size_of_pages), nullptr);
   os::unmap_pages(nullptr, 4096);
+}
+
+TEST(OsPages, MapDiscardUnmap) {
+  map_discard_unmap(os::PageSize::kSmall);
+  map_discard_unmap(os::PageSize::kHuge);
 }
 
 TEST(OsMachine, FactsArePlausible) {
