@@ -94,36 +94,83 @@ TEST(EstimateModel, Gemma3) {
   compare(path);
 }
 
-uint64_t resident_bytes() {
-  std::ifstream file("/proc/self/statm");
-  uint64_t size = 0, resident = 0;
-  file >> size >> resident;
-  return resident * 4096;
+// Lines of /proc/self/status, in bytes.
+uint64_t process_bytes(const std::string& name) {
+  std::ifstream file("/proc/self/status");
+  for (std::string line; std::getline(file, line);) {
+    if (line.starts_with(name + ":")) return std::stoull(line.substr(name.size() + 1)) * 1024;
+  }
+  return 0;
 }
 
-// The process grows by what was estimated, once its KV is full: the count leaves nothing out.
-TEST(EstimateModel, ResidentMemoryIsTheEstimate) {
-  const std::string path = FASTSERVE_MODEL_DIR "/smollm2-135m-instruct-q4_1.gguf";
-  if (!std::filesystem::exists(path)) GTEST_SKIP() << path << " is missing";
-  const EditEngine edit = [](fsv_engine_config& config) {
-    config.context_tokens = 2048;
-    config.max_sequences = 1;
-    config.max_batch_tokens = 256;
-  };
-  Host host(edit);
-  const uint64_t empty = resident_bytes();
-  fsv_model* model = host.load(path);
-  host.generate(random_prompt(1, 2040, 100, 40000), 4, nullptr, model);
-  host.run();
-  const uint64_t taken = resident_bytes() - empty;
-  // Asked for last: what it takes from the heap and gives back would count otherwise.
-  const fsv_memory_estimate said = estimate(load_config(path), engine_config(edit));
-  const double ratio = static_cast<double>(taken) / static_cast<double>(said.total_bytes);
-  RecordProperty("resident_over_estimate", std::to_string(ratio));
-  // Logit rows that nothing used, and heap that earlier tests of this process left, need no new pages.
-  EXPECT_GT(ratio, 0.70);
-  EXPECT_LT(ratio, 1.10);
+// The most that this process's own memory grew by while it lives: the system's count, not the library's. (Its peak
+// counts pages of files too; those stay once they are there.)
+class ResidentPeak {
+ public:
+  ResidentPeak() : before_(process_bytes("RssAnon")) { std::ofstream("/proc/self/clear_refs") << "5"; }
+  double grown_bytes() const {
+    const uint64_t files = process_bytes("RssFile") + process_bytes("RssShmem");
+    return static_cast<double>(process_bytes("VmHWM") - files) - static_cast<double>(before_);
+  }
+
+ private:
+  uint64_t before_;
+};
+
+std::vector<Configuration> small_configurations() {
+  return {{"pumped, one stream",
+           [](fsv_engine_config& config) {
+             config.context_tokens = 2048;
+             config.max_sequences = 1;
+             config.max_batch_tokens = 256;
+           }},
+          {"two threads, 4 streams, q8 KV",
+           [](fsv_engine_config& config) {
+             config.mode = FSV_MODE_THREADED;
+             config.thread_count = 2;
+             config.kv_dtype = FSV_KV_Q8;
+             config.context_tokens = 512;
+             config.max_sequences = 4;
+           }},
+          {"f32 KV", [](fsv_engine_config& config) {
+             config.kv_dtype = FSV_KV_F32;
+             config.context_tokens = 1024;
+             config.max_sequences = 1;
+           }}};
 }
+
+// Everything that was estimated gets used: all of the KV, all rows of a step, and of logits.
+class ResidentEstimate : public ::testing::TestWithParam<int> {
+ protected:
+  void compare_with_system(const char* name) {
+    const std::string path = std::string(FASTSERVE_MODEL_DIR) + "/" + name;
+    if (!std::filesystem::exists(path)) GTEST_SKIP() << path << " is missing";
+    const Configuration configuration = small_configurations()[static_cast<size_t>(GetParam())];
+    const fsv_engine_config config = engine_config(configuration.edit);
+    Host host(configuration.edit);
+    const ResidentPeak peak;
+    ASSERT_NE(host.load_own(path), nullptr);
+    for (uint32_t i = 0; i < config.max_sequences; ++i) {
+      host.generate(random_prompt(i, config.context_tokens - 40, 100, 40000), 36);
+    }
+    host.run();
+    host.score_alone(random_prompt(9, 200, 100, 40000), false);
+    const double grown = peak.grown_bytes();
+    // Asked for last: what it takes from the heap and gives back would count otherwise.
+    const fsv_memory_estimate said = estimate(load_config(path), config);
+    const double ratio = static_cast<double>(said.peak_bytes) / grown;
+    RecordProperty("estimate_over_resident", std::to_string(ratio));
+    std::printf("%s, %s: estimated %.1f MB, resident %.1f MB, ratio %.3f\n", name, configuration.name,
+                static_cast<double>(said.peak_bytes) / 1e6, grown / 1e6, ratio);
+    // What a heap keeps between live objects is not estimated, and blocks that a window left are used again before the
+    // pool is full: docs/benchmarks.md holds the figures.
+    EXPECT_GE(ratio, 0.90);
+    EXPECT_LE(ratio, 1.07);
+  }
+};
+TEST_P(ResidentEstimate, SmolLm2) { compare_with_system("smollm2-135m-instruct-q4_1.gguf"); }
+TEST_P(ResidentEstimate, Gemma3) { compare_with_system("gemma-3-270m-q4_k_m.gguf"); }
+INSTANTIATE_TEST_SUITE_P(Model, ResidentEstimate, ::testing::Range(0, 3));
 
 TEST(Estimate, OfABufferKeepsAndReleasesNothing) {
   const std::vector<uint8_t> bytes = tiny_gguf(TinyShape{});

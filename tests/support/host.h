@@ -139,6 +139,9 @@ class Host {
     return model;
   }
 
+  // Its model from now on, as the constructor's.
+  fsv_model* load_own(const std::string& path) { return model_ = load(path); }
+
   // Greedy, with log-probabilities, not ended by end tokens, unless `edit` says otherwise.
   static GenerateSettings generate_config(const std::vector<int32_t>& prompt, uint32_t max_tokens) {
     GenerateSettings config;
