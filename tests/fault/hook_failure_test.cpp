@@ -146,6 +146,42 @@ TEST_P(ExecutorFailure, SomeRuns) { fail_each(lend_executor, true, FSV_OK, 500, 
 TEST_P(ExecutorFailure, SomeRunsOfAThreadedLife) { fail_each(lend_executor, false, FSV_OK, 500, 211); }
 INSTANTIATE_TEST_SUITE_P(All, ExecutorFailure, testing::Range(0, kExecutorWays));
 
+// Ways of a clock to go wrong: it stands still; it swings; each call is an hour later; it is at its end, and starts
+// again.
+struct WildClock {
+  int way = 0;
+  std::atomic<uint64_t> calls{0};
+  uint64_t now_ns() {
+    constexpr uint64_t kHour = 3600000000000;
+    const uint64_t call = ++calls;
+    const uint64_t ways[] = {0, (call * 7919 % 1000) * 1000000, call * kHour, call % 3 == 0 ? 0 : UINT64_MAX - call};
+    return ways[way];
+  }
+};
+constexpr int kClockWays = 4;
+WildClock wild_clock;
+
+void lend_clock(fsv_engine_config& config) {
+  static fsv_clock hook;
+  fsv_clock_init(&hook, sizeof(hook));
+  hook.now_ns = [](void*) { return wild_clock.now_ns(); };
+  config.clock = &hook;
+}
+
+class ClockFailure : public testing::TestWithParam<int> {};
+TEST_P(ClockFailure, NothingIsLost) {
+  const TemporaryFile file(life_shape());
+  for (const bool is_pumped : {true, false}) {
+    const RunResult whole = run_a_life(file.path(), is_pumped);
+    ASSERT_TRUE(whole.finished);
+    wild_clock.way = GetParam();
+    wild_clock.calls = 0;
+    expect_whole(run_a_life(file.path(), is_pumped, lend_clock), whole, 0);
+    EXPECT_GT(wild_clock.calls, 10u);
+  }
+}
+INSTANTIATE_TEST_SUITE_P(All, ClockFailure, testing::Range(0, kClockWays));
+
 TEST(HookFailureSlow, EveryRun) {
   for (fault.way = 0; fault.way < kExecutorWays; ++fault.way) fail_each(lend_executor, true, FSV_OK, 500);
 }
