@@ -1,12 +1,14 @@
 #!/usr/bin/env bash
-# test.sh NAME: tests the binding in bindings/NAME; 77 where its toolchain is missing. ctest sets, as absolute paths:
-# LIBRARY (libfastserve.so), LAYOUT (the compiled conformance/layout.c), WORK (a scratch folder), BUILD, MODELS, PYTHON.
+# test.sh NAME [bench]: tests the binding in bindings/NAME, or measures what it costs (./dev bench bindings); 77 where its
+# toolchain is missing. ctest sets, as absolute paths:
+# LIBRARY (libfastserve.so), LAYOUT (the compiled conformance/layout.c), WORK (a scratch folder), BUILD, MODELS, DEPS, PYTHON.
 set -euo pipefail
 BINDINGS=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 ROOT=$(dirname "$BINDINGS")
 NAME=$1
+MODE=${2:-test}
 HERE=$BINDINGS/$NAME
-TINY=$BINDINGS/conformance/tiny.gguf.bin
+export TINY=$BINDINGS/conformance/tiny.gguf.bin
 mkdir -p "$WORK"
 
 # need <program> [hint]: skips the test where a program of the toolchain is missing.
@@ -15,6 +17,9 @@ need() {
   echo "SKIPPED: no $1${2:+ ($2)}"
   exit 77
 }
+
+# The tests are left out where speed alone is measured.
+is_test() { [ "$MODE" = test ]; }
 
 say() { printf '== %s: %s\n' "$NAME" "$*"; }
 
@@ -46,9 +51,15 @@ install_package() {
   export PKG_CONFIG_PATH LD_LIBRARY_PATH=${PKG_CONFIG_PATH%/pkgconfig}
 }
 
-# conformance <runner> [argument...]: replies are compared with those that other bindings had of the same library.
+# conformance <runner> [argument...]: replies are compared with those that other bindings had of the same library. Or the
+# runner's speed with that of C.
 conformance() {
   local replies
+  if ! is_test; then
+    python3 -B "$ROOT/bench/bindings/overhead.py" "$NAME" --model "$MODELS/smollm2-135m-instruct-q4_1.gguf" \
+      --c "$C_RUNNER" -- "$@"
+    return
+  fi
   replies=$(dirname "$WORK")/replies-$(sha256sum "$LIBRARY" | cut -c 1-16).json
   say "conformance"
   python3 -B "$BINDINGS/conformance/run.py" "$NAME" --layout "$LAYOUT" --models "$MODELS" \

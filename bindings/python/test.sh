@@ -10,11 +10,12 @@ cp -r "$HERE" "$WORK/source" # builds leave nothing in the source tree
 "$PYTHON" -m venv "$WORK/venv"
 "$WORK/venv/bin/python" -m pip install --quiet --no-index --disable-pip-version-check "$WORK"/wheel/fastserve-*.whl
 
-say "types (mypy)"
-(cd "$HERE" && "$PYTHON" -m mypy --cache-dir "$WORK/mypy")
-
 unset PYTHONPATH FASTSERVE_LIBRARY
-say "tests"
+if is_test; then
+  say "types (mypy)"
+  (cd "$HERE" && "$PYTHON" -m mypy --cache-dir "$WORK/mypy")
+  say "tests"
+fi
 cd "$WORK" # not beside the sources
-"$WORK/venv/bin/python" -B "$HERE/tests/test_fastserve.py"
+! is_test || "$WORK/venv/bin/python" -B "$HERE/tests/test_fastserve.py"
 conformance "$WORK/venv/bin/python" -B "$HERE/tests/conformance_runner.py"

@@ -8,14 +8,15 @@ cargo metadata --manifest-path "$manifest" --offline --locked --format-version 1
 export CARGO_TARGET_DIR=$WORK/target CARGO_NET_OFFLINE=true FASTSERVE_LIB_DIR=${LIBRARY%/*}
 export LD_LIBRARY_PATH=$FASTSERVE_LIB_DIR
 
-say "tests"
-cargo test --quiet --tests --manifest-path "$manifest" --locked --features fastserve/stream
+if is_test; then
+  say "tests"
+  cargo test --quiet --tests --manifest-path "$manifest" --locked --features fastserve/stream
 
-say "README"
-rm -rf "$WORK/hello"
-mkdir -p "$WORK/hello/src"
-readme_example rust >"$WORK/hello/src/main.rs"
-cat >"$WORK/hello/Cargo.toml" <<TOML
+  say "README"
+  rm -rf "$WORK/hello"
+  mkdir -p "$WORK/hello/src"
+  readme_example rust >"$WORK/hello/src/main.rs"
+  cat >"$WORK/hello/Cargo.toml" <<TOML
 [package]
 name = "hello"
 version = "0.0.0"
@@ -23,9 +24,10 @@ edition = "2021"
 [dependencies]
 fastserve = { path = "$HERE/fastserve", features = ["load-dynamic"] }
 TOML
-cp "$HERE/Cargo.lock" "$WORK/hello/"
-(cd "$WORK/hello" && as_readme_model && cargo run --quiet && echo)
+  cp "$HERE/Cargo.lock" "$WORK/hello/"
+  (cd "$WORK/hello" && as_readme_model && cargo run --quiet && echo)
+fi
 
 say "build"
-cargo build --quiet --manifest-path "$manifest" --locked --features fastserve/stream --example conformance_runner
-conformance "$WORK/target/debug/examples/conformance_runner"
+cargo build --quiet --release --manifest-path "$manifest" --locked --features fastserve/stream --example conformance_runner
+conformance "$WORK/target/release/examples/conformance_runner"

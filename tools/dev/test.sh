@@ -16,6 +16,7 @@ dev_test() {
   need_mimalloc
   dev_models
   need_bindings
+  [ "$all" != --bindings ] || need_java
   # One architecture: that the device code compiles is what a test can show without a device.
   if need_cuda; then
     cuda=("-DFASTSERVE_NVCC=$NVCC" -DFASTSERVE_CUDA_ARCHITECTURES=90)

@@ -11,7 +11,9 @@ sys.dont_write_bytecode = True
 import emit_cpp  # noqa: E402
 import emit_csharp  # noqa: E402
 import emit_go  # noqa: E402
+import emit_java  # noqa: E402
 import emit_layout  # noqa: E402
+import emit_node  # noqa: E402
 import emit_python  # noqa: E402
 import emit_rust  # noqa: E402
 import header  # noqa: E402
@@ -21,7 +23,7 @@ from description import ROOT  # noqa: E402
 def outputs(api):
     """{path: text} of every generated file."""
     files = {"bindings/conformance/layout.c": emit_layout.emit(api)}
-    for emitter in (emit_cpp, emit_csharp, emit_go, emit_python, emit_rust):
+    for emitter in (emit_cpp, emit_csharp, emit_go, emit_java, emit_node, emit_python, emit_rust):
         files.update(emitter.emit(api))
     return files
 

@@ -25,7 +25,8 @@ Reply open(const Fields& a) {
   fsv::EngineConfig config;
   config.thread_count = 1;
   const std::map<std::string, uint32_t*> settings = {
-      {"mode", &config.mode}, {"context_tokens", &config.context_tokens}, {"max_sequences", &config.max_sequences}};
+      {"mode", &config.mode}, {"context_tokens", &config.context_tokens}, {"max_sequences", &config.max_sequences},
+      {"thread_count", &config.thread_count}};
   for (const auto& [name, field] : settings) {
     if (a.count(name) != 0) *field = static_cast<uint32_t>(std::stoul(a.at(name)));
   }
@@ -60,6 +61,7 @@ fsv::GenerateOptions options_of(const Fields& a, fsv::Model& model) {
   number("ignore_eos", options.ignore_eos);
   number("context_full", options.context_full);
   number("choice_count", options.choice_count);
+  number("speculation", options.speculation);
   if (a.count("temperature") + a.count("seed") + a.count("top_k") != 0) {
     (void)fsv_model_default_sampling(model.get(), &options.sampling_settings(), nullptr);
     number("temperature", options.sampling_options->temperature);

@@ -56,7 +56,7 @@ internal static class ConformanceRunner
     private static Engine Open(Dictionary<string, string> a)
     {
         EngineConfig config = EngineConfig.Default();
-        config.ThreadCount = 1;
+        config.ThreadCount = (uint)Number(a, "thread_count", 1);
         config.Mode = (uint)Number(a, "mode", 0);
         config.ContextTokens = (uint)Number(a, "context_tokens", 0);
         config.MaxSequences = (uint)Number(a, "max_sequences", 0);
@@ -84,6 +84,7 @@ internal static class ConformanceRunner
         options.Config.MaxTokens = (uint)Number(a, "max_tokens", options.Config.MaxTokens);
         options.Config.IgnoreEos = (uint)Number(a, "ignore_eos", 0);
         options.Config.ContextFull = (uint)Number(a, "context_full", 0);
+        options.Config.Speculation = (uint)Number(a, "speculation", 0);
         options.Config.ChoiceCount = (uint)Number(a, "choice_count", options.Config.ChoiceCount);
         if (a.ContainsKey("temperature") || a.ContainsKey("seed") || a.ContainsKey("top_k"))
         {

@@ -9,7 +9,7 @@ import urllib.parse
 import fastserve
 from fastserve import _raw, _types
 
-INTEGERS = {"max_tokens", "seed", "top_k", "ignore_eos", "context_full", "choice_count"}
+INTEGERS = {"max_tokens", "seed", "top_k", "ignore_eos", "context_full", "choice_count", "speculation"}
 objects = {}
 
 

@@ -67,7 +67,7 @@ func idsOf(text string) (ids []int32) {
 
 func open(a fields) (fields, error) {
 	config := fastserve.DefaultEngineConfig()
-	config.ThreadCount = 1
+	config.ThreadCount = uint32(a.number("thread_count", 1))
 	config.Mode = uint32(a.number("mode", 0))
 	config.ContextTokens = uint32(a.number("context_tokens", 0))
 	config.MaxSequences = uint32(a.number("max_sequences", 0))
@@ -98,6 +98,7 @@ func options(a fields, model *fastserve.Model) (o fastserve.Options, err error) 
 	config.MaxTokens = uint32(a.number("max_tokens", uint64(config.MaxTokens)))
 	config.IgnoreEos = uint32(a.number("ignore_eos", 0))
 	config.ContextFull = uint32(a.number("context_full", 0))
+	config.Speculation = uint32(a.number("speculation", 0))
 	config.ChoiceCount = uint32(a.number("choice_count", uint64(config.ChoiceCount)))
 	o.Config = &config
 	if a["temperature"]+a["seed"]+a["top_k"] != "" {

@@ -56,7 +56,7 @@ fn finish(stream: &mut Generation, mut text: String, mut ids: Vec<i32>) -> Reply
 
 impl Objects {
     fn open(&mut self, a: &Fields) -> Reply {
-        let mut config = EngineConfig { thread_count: 1, ..Default::default() };
+        let mut config = EngineConfig { thread_count: number(a, "thread_count").unwrap_or(1), ..Default::default() };
         config.mode = number(a, "mode").unwrap_or(config.mode);
         config.context_tokens = number(a, "context_tokens").unwrap_or(0);
         config.max_sequences = number(a, "max_sequences").unwrap_or(0);
@@ -84,6 +84,7 @@ impl Objects {
         config.max_tokens = number(a, "max_tokens").unwrap_or(config.max_tokens);
         config.ignore_eos = number(a, "ignore_eos").unwrap_or(0);
         config.context_full = number(a, "context_full").unwrap_or(0);
+        config.speculation = number(a, "speculation").unwrap_or(0);
         config.choice_count = number(a, "choice_count").unwrap_or(config.choice_count);
         if ["temperature", "seed", "top_k"].iter().any(|name| a.contains_key(*name)) {
             let mut sampling = model.default_sampling()?;

@@ -1,0 +1,35 @@
+/**
+ * fastserve: language models in your own process.
+ *
+ *     const model = await loadModel("model.gguf");
+ *     for await (const piece of model.chat([{ role: "user", content: "Hello" }])) process.stdout.write(piece.text);
+ */
+import { ModelInfo, MachineInfo, VERSION } from "./types";
+import { raw } from "./raw";
+
+export { Engine, loadModel } from "./engine";
+export type { EngineOptions, LoadOptions } from "./engine";
+export { FastserveError } from "./failure";
+export { Generation } from "./generation";
+export type { End, Piece } from "./generation";
+export { Model } from "./model";
+export type { ChatOptions, GenerateOptions, Message } from "./request";
+export { Session } from "./session";
+export * from "./types";
+
+/** Of this package. */
+export const version = VERSION;
+
+/** Of the library in use. */
+export function libraryVersion(): string {
+  return raw.versionString();
+}
+
+/** Reads a file's header and says what it holds. */
+export function inspect(path: string): Promise<ModelInfo> {
+  return raw.modelInspectAsync(path);
+}
+
+export function machine(): MachineInfo {
+  return raw.machineProbe();
+}
