@@ -1,5 +1,5 @@
-# ./dev bench [kernels | peers | families | kl | perplexity]: kernel microbenchmarks; speed and quality beside other engines. Speed
-# is only comparable within one run on one quiet machine.
+# ./dev bench [kernels | peers | families | kl | perplexity | bindings]: kernel microbenchmarks; speed and quality beside other
+# engines; what bindings cost. Speed is only comparable within one run on one quiet machine.
 
 dev_bench() {
   local what=${1:-kernels}
@@ -9,7 +9,8 @@ dev_bench() {
     kernels) bench_kernels "$@" ;;
     peers | families) bench_peers "$what" "$@" ;;
     kl | perplexity) bench_quality "$what" "$@" ;;
-    *) fail "usage: ./dev bench [kernels | peers | families | kl | perplexity] [options]" ;;
+    bindings) bench_bindings "$@" ;;
+    *) fail "usage: ./dev bench [kernels | peers | families | kl | perplexity | bindings] [options]" ;;
   esac
 }
 
@@ -55,4 +56,24 @@ bench_quality() {
   dev_build release
   "$VENV/bin/python" "bench/quality/$what.py" --fastserve "$BUILD_DIR/release/bin/fastserve" \
     --model "$MODEL_DIR/$file.gguf" "$@"
+}
+
+# bench_bindings [name...] <pairs and tokens by PAIRS and TOKENS>: each binding beside C on the same model.
+bench_bindings() {
+  local name names=("$@") work=$BUILD_DIR/release/bindings
+  [ "$#" -gt 0 ] || mapfile -t names < <(cd bindings && ls -d */test.sh | cut -d / -f 1)
+  need_packages build
+  need_bindings
+  need_java
+  dev_models smollm2
+  dev_build release
+  mkdir -p "$work"
+  cc -O2 -Iinclude bench/bindings/c_runner.c -o "$work/c_runner" "-L$BUILD_DIR/release/lib" -lfastserve \
+    "-Wl,-rpath,$BUILD_DIR/release/lib"
+  printf '| %s | %s | %s | %s | %s | %s | %s |\n' binding streams 'C tokens/s' tokens/s ratio 'of pairs' goal --- --- --- --- --- --- ---
+  for name in "${names[@]}"; do
+    (export LIBRARY=$BUILD_DIR/release/lib/libfastserve.so BUILD=$BUILD_DIR/release WORK=$work/$name MODELS=$MODEL_DIR \
+      DEPS=$DEPS_DIR PYTHON=$VENV/bin/python C_RUNNER=$work/c_runner LAYOUT=''
+    bash bindings/test.sh "$name" bench) | grep -E '^\||SKIPPED' || say "$name could not be measured"
+  done
 }

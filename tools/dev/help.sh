@@ -18,6 +18,8 @@ usage: ./dev <command>
   bench families         every family beside llama.cpp, as the table of docs/models.md
   bench kl | perplexity [smollm2 | gemma3]
                          quality beside llama.cpp: KL to an f32 oracle (transformers), perplexity
+  bench bindings [name...]
+                         tokens per second of each binding beside C, at 1 stream and at 32
   setup                  only install what the machine lacks
 
 Debian 12 needs nothing beforehand: missing packages are installed by apt (with sudo where needed). Everything else

@@ -24,9 +24,10 @@ Reply of(fsv::Result<fsv::Done> done) {
 Reply open(const Fields& a) {
   fsv::EngineConfig config;
   config.thread_count = 1;
-  const std::map<std::string, uint32_t*> settings = {
-      {"mode", &config.mode}, {"context_tokens", &config.context_tokens}, {"max_sequences", &config.max_sequences},
-      {"thread_count", &config.thread_count}};
+  const std::map<std::string, uint32_t*> settings = {{"mode", &config.mode},
+                                                     {"context_tokens", &config.context_tokens},
+                                                     {"max_sequences", &config.max_sequences},
+                                                     {"thread_count", &config.thread_count}};
   for (const auto& [name, field] : settings) {
     if (a.count(name) != 0) *field = static_cast<uint32_t>(std::stoul(a.at(name)));
   }

@@ -221,9 +221,9 @@ test("a pumped engine computes on this thread", async () => {
   const engine = new fastserve.Engine({ mode: fastserve.Mode.Pumped });
   const own = await engine.load(TINY);
   assert.equal(await own.generate("The cat", { temperature: 0 }).text(), CAT);
-  const ends = assert.rejects(own.generate("tick tock", ENDLESS).text(), fastserve.StaleError);
-  await engine.close();
-  await ends;
+  const answer = own.generate("tick tock", ENDLESS);
+  const ending = (error) => error instanceof fastserve.StaleError || error instanceof fastserve.ShutdownError;
+  await Promise.all([assert.rejects(answer.text(), ending), engine.close()]);
 });
 
 test("the garbage collector closes", async () => {
