@@ -336,6 +336,18 @@ struct AddArgs {  // out = a + b; out may be a
   int64_t count;
 };
 
+// output[row][block] = the largest of each kLogitBlock values of a row of logits (-inf if all are); NaN where one is
+// NaN or +inf. Samplers look at these first.
+constexpr int kLogitBlock = 64;
+struct BlockMaxArgs {
+  const float* input;  // [rows][input_stride]
+  int64_t input_stride;
+  int64_t rows, cols;
+  int64_t block_begin, block_end;
+  float* output;  // [rows][output_stride]
+  int64_t output_stride;
+};
+
 // One backend's kernels; entries are never null where they do not say so (a table starts as a copy of the reference and
 // overrides).
 struct KernelTable {
@@ -362,6 +374,7 @@ struct KernelTable {
   void (*kv_append)(const KvAppendArgs*);
   void (*attention)(const AttentionArgs*);
   void (*add)(const AddArgs*);
+  void (*block_max)(const BlockMaxArgs*);
 };
 constexpr uint32_t kKernelTableVersion = 1;
 

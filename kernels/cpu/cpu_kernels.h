@@ -20,6 +20,7 @@ void gated_quantize(const GatedQuantizeArgs* args);
 void kv_append(const KvAppendArgs* args);
 void attention(const AttentionArgs* args);
 void add(const AddArgs* args);
+void block_max(const BlockMaxArgs* args);
 }  // namespace reference
 
 namespace avx2 {
@@ -36,6 +37,7 @@ void gated_quantize(const GatedQuantizeArgs* args);
 void kv_append(const KvAppendArgs* args);
 void attention(const AttentionArgs* args);
 void add(const AddArgs* args);
+void block_max(const BlockMaxArgs* args);
 }  // namespace avx2
 
 namespace avx512 {
@@ -54,6 +56,7 @@ void kv_append(const KvAppendArgs* args);
 void attention(const AttentionArgs* args);
 void attention_bf16(const AttentionArgs* args);  // needs AVX512_BF16
 void add(const AddArgs* args);
+void block_max(const BlockMaxArgs* args);
 }  // namespace avx512
 
 namespace amx {

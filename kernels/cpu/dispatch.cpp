@@ -34,6 +34,7 @@ KernelTable make_reference() {
   t.kv_append = reference::kv_append;
   t.attention = reference::attention;
   t.add = reference::add;
+  t.block_max = reference::block_max;
   return t;
 }
 
@@ -73,6 +74,7 @@ KernelTable make_avx2(const KernelTable& base) {
   t.kv_append = avx2::kv_append;
   t.attention = avx2::attention;
   t.add = avx2::add;
+  t.block_max = avx2::block_max;
   return t;
 }
 
@@ -90,6 +92,7 @@ KernelTable make_avx512(const KernelTable& base) {
   t.kv_append = avx512::kv_append;
   t.attention = avx512::attention;
   t.add = avx512::add;
+  t.block_max = avx512::block_max;
   return t;
 }
 

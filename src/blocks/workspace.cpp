@@ -23,6 +23,7 @@ void Workspace::carve(Workspace& w, const WorkspaceShape& shape, Place&& place) 
   place(w.residual_, rows * shape.hidden);
   place(w.selected_, logit_rows * shape.hidden);
   place(w.logits_, logit_rows * shape.vocabulary);
+  place(w.logit_maxima_, logit_rows * logit_blocks(shape));
   const int64_t input_rows = std::max(rows, logit_rows);
   place(w.input_.floats, input_rows * shape.input_max);
   place(w.input_.values, input_rows * blocks * kernels::kActivationBlock);

@@ -64,11 +64,16 @@ class Workspace {
   Rows residual(int64_t count) const { return {residual_, shape_.hidden, count, shape_.hidden}; }
   Rows selected(int64_t count) const { return {selected_, shape_.hidden, count, shape_.hidden}; }
   Rows logits(int64_t count) const { return {logits_, shape_.vocabulary, count, shape_.vocabulary}; }
+  // The largest logit of each kernels::kLogitBlock, for families whose head fills them in.
+  Rows logit_maxima(int64_t count) const { return {logit_maxima_, logit_blocks(shape_), count, logit_blocks(shape_)}; }
   const ops::InputScratch& input() const { return input_; }
   const MoeScratch& moe() const { return moe_; }
   Buffer& buffer() { return buffer_; }  // all of them
 
  private:
+  static int64_t logit_blocks(const WorkspaceShape& shape) {
+    return (shape.vocabulary + kernels::kLogitBlock - 1) / kernels::kLogitBlock;
+  }
   template <typename Place>
   static void carve(Workspace& workspace, const WorkspaceShape& shape, Place&& place);
 
@@ -76,7 +81,7 @@ class Workspace {
   int64_t row_capacity_ = 0, logit_row_capacity_ = 0;
   Buffer buffer_;
   float *hidden_ = nullptr, *qkv_ = nullptr, *attention_out_ = nullptr, *gate_up_ = nullptr, *residual_ = nullptr;
-  float *selected_ = nullptr, *logits_ = nullptr;
+  float *selected_ = nullptr, *logits_ = nullptr, *logit_maxima_ = nullptr;
   float *cosines_[kRopeSetsMax] = {}, *sines_[kRopeSetsMax] = {};
   ops::InputScratch input_;
   MoeScratch moe_;

@@ -16,6 +16,14 @@ std::span<const float> logits_row(const LoadedModel& model, size_t chunk_row) {
   return {logits.row(static_cast<int64_t>(chunk_row)), static_cast<size_t>(logits.cols)};
 }
 
+// What the head has found out about a row's logits, if it did.
+std::span<const float> logit_maxima(const LoadedModel& model, size_t chunk_row) {
+  static_assert(kLogitBlock == kernels::kLogitBlock);
+  if (!model.def->shape().has_logit_maxima) return {};
+  const Rows maxima = model.workspace.logit_maxima(model.workspace.logit_row_capacity());
+  return {maxima.row(static_cast<int64_t>(chunk_row)), static_cast<size_t>(maxima.cols)};
+}
+
 // Weights with NaN or infinities in them, or sums that overflow.
 Status not_finite(const LogitRow& row, std::string_view what) {
   const LoadedModel& model = *row.sequence->request->model;
@@ -130,9 +138,9 @@ void Engine::sample_row(const LogitRow& row, size_t index, int32_t drawn_before,
     if (drawn.status.code() == StatusCode::kCorrupt) drawn.status = not_finite(row, drawn.status.message());
     return;
   }
-  Result<SampleResult> result = sequence.sampler.sample(logits, banned_tokens(sequence, drawn_before),
-                                                        static_cast<uint64_t>(sequence.generated + drawn_before),
-                                                        parameters.report_logprobs, scratch);
+  Result<SampleResult> result = sequence.sampler.sample(
+      {logits, logit_maxima(*batch_.model(), index)}, banned_tokens(sequence, drawn_before),
+      static_cast<uint64_t>(sequence.generated + drawn_before), parameters.report_logprobs, scratch);
   if (!result.ok()) {
     const bool is_corrupt = result.status().code() == StatusCode::kCorrupt;
     drawn.status = is_corrupt ? not_finite(row, result.status().message()) : result.status();

@@ -71,7 +71,9 @@ void Runner::advance_head(int32_t panels_max) {
     chunk_end_ += static_cast<size_t>(row_count);
   }
   for (size_t i = chunk_begin_; i < chunk_end_; ++i) rows[i - chunk_begin_] = logit_rows_[i].row;
-  const int32_t left = head_panels_left(), count = std::min(left, panels_max);
+  constexpr int32_t kBlockPanels = kernels::kLogitBlock / kernels::kPanelRows;
+  const int32_t left = head_panels_left();
+  const int32_t count = std::min(left, std::max(panels_max / kBlockPanels, 1) * kBlockPanels);
   batch_->model()->def->head(pass(batch_->view()), rows.data(), row_count, {head_panel_, head_panel_ + count});
   head_panel_ += count;
   if (count < left) return;

@@ -97,6 +97,7 @@ void Decoder::describe_shape() {
     const AttentionConfig attention = layer_attention(index);
     shape_.kv_layers.push_back({attention.kv_head_count, attention.head_dim, attention.value_dim, attention.window});
   }
+  shape_.has_logit_maxima = config_.final_softcap <= 0;  // a cap comes after them
   WorkspaceShape& workspace = shape_.workspace;
   const int64_t intermediate = std::max(config_.mlp.intermediate, config_.moe.intermediate);
   workspace.hidden = shape_.hidden_size;
@@ -216,7 +217,7 @@ void Decoder::layer(const ForwardPass& pass, int32_t index) const {
 }
 
 void Decoder::head(const ForwardPass& pass, const int32_t* rows, int32_t row_count, PanelRange panels) const {
-  const Rows logits = output_head(pass, rows, row_count, norm(output_norm_), output_, panels);
+  const Rows logits = output_head(pass, rows, row_count, norm(output_norm_), output_, panels, shape_.has_logit_maxima);
   if (config_.final_softcap > 0) ops::softcap(*pass.device, logits, config_.final_softcap);
 }
 

@@ -61,7 +61,7 @@ std::vector<float> rope_frequencies(float base, int32_t dims) {
 }
 
 Rows output_head(const ForwardPass& pass, const int32_t* rows, int32_t row_count, const ops::NormSpec& norm,
-                 const Weight& output, PanelRange panels) {
+                 const Weight& output, PanelRange panels, bool with_maxima) {
   const Rows hidden = pass.hidden();
   const Rows selected = pass.workspace->selected(row_count);
   for (int32_t i = 0; i < row_count; ++i) {
@@ -71,6 +71,11 @@ Rows output_head(const ForwardPass& pass, const int32_t* rows, int32_t row_count
   ops::MatmulOutput product{&output, logits.data, logits.stride};
   product.panel_begin = panels.begin;
   product.panel_end = panels.end;
+  if (with_maxima) {
+    const Rows maxima = pass.workspace->logit_maxima(row_count);
+    product.block_max = maxima.data;
+    product.block_max_stride = maxima.stride;
+  }
   ops::matmul_normed(*pass.device, selected, norm, pass.workspace->input(), {product});
   const int64_t begin = int64_t{panels.begin} * kernels::kPanelRows;
   const int64_t end = std::min(int64_t{panels.end} * kernels::kPanelRows, logits.cols);

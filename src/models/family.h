@@ -56,9 +56,10 @@ void add_vector(std::vector<TensorSpec>& specs, std::string name, int64_t size, 
 // 1 / base^(2i/dims), computed as transformers does (float power of a float base).
 std::vector<float> rope_frequencies(float base, int32_t dims);
 
-// logits = output(norm(hidden[rows])), of the panels asked for; returns those columns.
+// logits = output(norm(hidden[rows])), of the panels asked for, and where nothing changes them afterwards their maxima;
+// returns those columns.
 Rows output_head(const ForwardPass& pass, const int32_t* rows, int32_t row_count, const ops::NormSpec& norm,
-                 const Weight& output, PanelRange panels);
+                 const Weight& output, PanelRange panels, bool with_maxima);
 
 // The tensor's columns of the vocabulary: the embedding decides the vocabulary's size.
 Result<int32_t> vocabulary_rows(const ModelSource& source, std::string_view embedding_name);

@@ -52,6 +52,7 @@ Status Gpt2::configure(const ModelSource& source, std::string_view architecture)
   }
   shape_.kv_head_count = shape_.head_count;
   shape_.context_is_hard = true;  // there is no position beyond the table
+  shape_.has_logit_maxima = true;
   attention_.head_count = attention_.kv_head_count = shape_.head_count;
   attention_.head_dim = attention_.value_dim = shape_.hidden_size / shape_.head_count;
   attention_.scale = 1.0f / std::sqrt(static_cast<float>(attention_.head_dim));
@@ -116,7 +117,8 @@ void Gpt2::layer(const ForwardPass& pass, int32_t index) const {
 }
 
 void Gpt2::head(const ForwardPass& pass, const int32_t* rows, int32_t row_count, PanelRange panels) const {
-  (void)output_head(pass, rows, row_count, {&output_norm_, norm_eps_, 0, &output_norm_bias_}, output_, panels);
+  (void)output_head(pass, rows, row_count, {&output_norm_, norm_eps_, 0, &output_norm_bias_}, output_, panels,
+                    shape_.has_logit_maxima);
 }
 
 }  // namespace

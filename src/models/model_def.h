@@ -34,8 +34,9 @@ struct ModelShape {
   int32_t head_count = 0;
   int32_t kv_head_count = 0;
   int32_t vocabulary_size = 0;
-  int32_t context_tokens = 0;    // trained for
-  bool context_is_hard = false;  // no position beyond context_tokens exists (learned positions)
+  int32_t context_tokens = 0;     // trained for
+  bool context_is_hard = false;   // no position beyond context_tokens exists (learned positions)
+  bool has_logit_maxima = false;  // head() fills workspace.logit_maxima in
   std::vector<KvLayerShape> kv_layers;
   WorkspaceShape workspace;
 };
@@ -57,7 +58,7 @@ class ModelDef {
   virtual void embed(const ForwardPass& pass) const = 0;
   virtual void layer(const ForwardPass& pass, int32_t index) const = 0;
   // Logits of `row_count` chosen batch rows into workspace.logits: of the words in `panels` alone, whose parts together
-  // are the whole in any order.
+  // are the whole in any order; each begins at a multiple of kernels::kLogitBlock words.
   virtual void head(const ForwardPass& pass, const int32_t* rows, int32_t row_count, PanelRange panels = {}) const = 0;
 
  protected:

@@ -71,8 +71,38 @@ void run_panels(const Device& device, const Rows& input, const InputScratch& scr
   }
 }
 
+constexpr int64_t kBlockPanels = kernels::kLogitBlock / kernels::kPanelRows;
+
+// Panels and their maxima, so few at a time that the columns are still near.
+void run_scanned(const Device& device, const Rows& input, const InputScratch& scratch, const MatmulOutput& output,
+                 int64_t begin, int64_t end) {
+  constexpr int64_t kStep = 16 * kBlockPanels;
+  for (int64_t panel = begin; panel < end; panel += kStep) {
+    const int64_t stop = std::min(panel + kStep, end);
+    run_panels(device, input, scratch, output, panel, stop);
+    const kernels::BlockMaxArgs args{output.data,          output.stride,
+                                     input.count,          output.weight->matrix.rows,
+                                     panel / kBlockPanels, (stop + kBlockPanels - 1) / kBlockPanels,
+                                     output.block_max,     output.block_max_stride};
+    device.kernels->block_max(&args);
+  }
+}
+
+void run_logits(const Device& device, const Rows& input, const InputScratch& scratch, const MatmulOutput& output) {
+  const int64_t first = output.panel_begin / kBlockPanels, last = panel_end(output);
+  const int64_t blocks = (last + kBlockPanels - 1) / kBlockPanels - first;
+  device.executor->run([&](uint32_t part, uint32_t part_count) {
+    const Range range = split_range(blocks, part, part_count);
+    run_scanned(device, input, scratch, output, (first + range.begin) * kBlockPanels,
+                std::min((first + range.end) * kBlockPanels, last));
+  });
+}
+
 // `input` and its forms in `scratch` are ready.
 void run_matmuls(const Device& device, const Rows& input, const InputScratch& scratch, MatmulOutputs outputs) {
+  if (outputs.size() == 1 && outputs.begin()->block_max != nullptr) {
+    return run_logits(device, input, scratch, *outputs.begin());
+  }
   int64_t total_panels = 0;
   for (const MatmulOutput& output : outputs) total_panels += panel_count(output);
   device.executor->run([&](uint32_t part, uint32_t part_count) {

@@ -28,6 +28,10 @@ struct MatmulOutput {
   const Weight* bias = nullptr;  // vector, may be absent
   kernels::Epilogue epilogue = kernels::Epilogue::kStore;
   int64_t panel_begin = 0, panel_end = INT64_MAX;  // of the weight's 16-row panels: the columns of `data` to compute
+  // Of logits: the largest of each kernels::kLogitBlock columns as kernels::BlockMaxArgs has it, taken while they are
+  // near; null: not wanted. The panels then begin at whole blocks.
+  float* block_max = nullptr;
+  int64_t block_max_stride = 0;
 };
 using MatmulOutputs = std::initializer_list<MatmulOutput>;
 

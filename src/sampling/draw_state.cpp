@@ -8,8 +8,9 @@
 
 namespace fastserve {
 
-DrawState::DrawState(std::span<const float> logits, SamplerScratch& scratch) : scratch_(scratch), row_(logits) {
-  const size_t blocks = logit_block_count(logits.size());
+DrawState::DrawState(const LogitsRow& row, SamplerScratch& scratch)
+    : scratch_(scratch), row_(row.logits), known_max_(row.block_max) {
+  const size_t blocks = logit_block_count(row_.size());
   scratch.block_max.resize(blocks);
   scratch.block_work.resize(blocks);
   scratch.block_sums.resize(blocks);
@@ -20,7 +21,8 @@ Status DrawState::begin(std::span<const int32_t> banned) {
   for (const int32_t id : banned) {
     if (float* logit = find(id)) *logit = kImpossible;
   }
-  FSV_TRY(scan_blocks(row_, scratch_.block_max));
+  const bool is_changed = row_.data() == scratch_.row.data();  // maxima are those of the row as it came
+  FSV_TRY(scan_blocks(is_changed ? LogitsRow(row_) : LogitsRow(row_, known_max_), scratch_.block_max));
   return find_best();
 }
 

@@ -23,7 +23,7 @@ class DrawState {
   static constexpr float kImpossible = -std::numeric_limits<float>::infinity();
   static constexpr int32_t kAnyId = std::numeric_limits<int32_t>::max();
 
-  DrawState(std::span<const float> logits, SamplerScratch& scratch);
+  DrawState(const LogitsRow& row, SamplerScratch& scratch);
   // Checks and scans the row; bans. Must come first.
   Status begin(std::span<const int32_t> banned);
 
@@ -71,7 +71,7 @@ class DrawState {
   Status find_best();
 
   SamplerScratch& scratch_;
-  std::span<const float> row_;
+  std::span<const float> row_, known_max_;
   Candidate best_{kImpossible, 0};
   float scale_ = 1.0f;
   bool listed_ = false;

@@ -102,6 +102,16 @@ Status scan_blocks(std::span<const float> row, std::span<float> block_max) {
   return valid != 0 ? Status() : report_invalid(row);
 }
 
+Status scan_blocks(const LogitsRow& row, std::span<float> block_max) {
+  if (row.block_max.empty()) return scan_blocks(row.logits, block_max);
+  bool is_valid = true;
+  for (size_t block = 0; block < block_max.size(); ++block) {
+    block_max[block] = row.block_max[block];
+    is_valid = is_valid && !std::isnan(block_max[block]);
+  }
+  return is_valid ? Status() : report_invalid(row.logits);
+}
+
 Candidate find_most_likely(std::span<const float> row, std::span<const float> block_max) {
   size_t best_block = 0;
   for (size_t block = 1; block < block_max.size(); ++block) {
@@ -109,7 +119,7 @@ Candidate find_most_likely(std::span<const float> row, std::span<const float> bl
   }
   const float best = block_max[best_block];
   size_t id = best_block * kLogitBlock;
-  while (row[id] != best) ++id;
+  while (id + 1 < row.size() && row[id] != best) ++id;
   return {best, static_cast<int32_t>(id)};
 }
 

@@ -26,8 +26,21 @@ inline bool more_likely(const Candidate& a, const Candidate& b) {
 // e^x for x <= 0 by range reduction and a polynomial; relative error < 2e-7, 0 below -87. Same bits everywhere.
 float exp_nonpositive(float x);
 
+// A row of logits, and the maxima of its blocks where whoever computed it has them: NaN for a block with a NaN or +inf.
+struct LogitsRow {
+  LogitsRow() = default;
+  LogitsRow(std::span<const float> row) : logits(row) {}  // NOLINT(google-explicit-constructor)
+  LogitsRow(const std::vector<float>& row) : LogitsRow(std::span<const float>(row)) {}  // NOLINT
+  LogitsRow(std::span<const float> row, std::span<const float> maxima) : logits(row), block_max(maxima) {}
+
+  std::span<const float> logits;
+  std::span<const float> block_max;  // empty: not known
+};
+
 // Fills block_max (logit_block_count(row) values). NaN and +inf: kCorrupt, named with the token id.
 Status scan_blocks(std::span<const float> row, std::span<float> block_max);
+// The same of a row whose maxima may be known.
+Status scan_blocks(const LogitsRow& row, std::span<float> block_max);
 
 // The most likely candidate of a scanned row; logit -inf if nothing can be drawn.
 Candidate find_most_likely(std::span<const float> row, std::span<const float> block_max);

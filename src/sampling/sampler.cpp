@@ -111,16 +111,16 @@ Status Sampler::distribution(std::span<const float> logits, std::span<const int3
   });
 }
 
-Result<SampleResult> Sampler::sample(std::span<const float> logits, std::span<const int32_t> banned,
-                                     uint64_t draw_index, bool want_logprob, SamplerScratch& scratch) const {
-  DrawState state(logits, scratch);
+Result<SampleResult> Sampler::sample(const LogitsRow& row, std::span<const int32_t> banned, uint64_t draw_index,
+                                     bool want_logprob, SamplerScratch& scratch) const {
+  DrawState state(row, scratch);
   FSV_TRY(state.begin(banned));
   FSV_TRY(apply_stages(state, draw_index));
   const DrawState::Drawn drawn =
       state.draw(uniform_random(parameters_.seed, draw_index, RandomPurpose::kToken, parameters_.stream));
   SampleResult result;
   result.token_id = drawn.token_id;
-  if (want_logprob) result.logprob = log_probability(logits, result.token_id);
+  if (want_logprob) result.logprob = log_probability(row.logits, result.token_id);
   if (parameters_.mirostat != 0)
     result.surprise_bits = static_cast<float>(std::max(0.0, -std::log2(drawn.probability)));
   return result;

@@ -56,7 +56,7 @@ class Sampler {
   // of tokens drawn before in this request: the random number is a pure function of (seed, draw_index). Logits are
   // not changed; -inf means impossible. The largest logit wins ties by lowest id.
   // NaN or +inf logits: kCorrupt, named. An empty row, and no token left to draw: kInternal.
-  Result<SampleResult> sample(std::span<const float> logits, std::span<const int32_t> banned, uint64_t draw_index,
+  Result<SampleResult> sample(const LogitsRow& row, std::span<const int32_t> banned, uint64_t draw_index,
                               bool want_logprob, SamplerScratch& scratch) const;
 
   // The probabilities that `sample` draws from, in id order, those of 0 left out. Same errors.

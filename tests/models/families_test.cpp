@@ -12,6 +12,7 @@
 #include "formats/model_source.h"
 #include "memory/memory_resource.h"
 #include "models/model_def.h"
+#include "sampling/logits_scan.h"
 #include "state/kv_cache.h"
 #include "tensor/packing.h"
 
@@ -104,7 +105,7 @@ class TinyRun {
                   view_pointers.data()};
     def_->embed(pass);
     for (int32_t layer = 0; layer < def_->shape().layer_count; ++layer) run_layer(pass, layer);
-    def_->head(pass, rows.data(), static_cast<int32_t>(rows.size()));
+    run_head(pass, rows);
     const Rows logits = workspace_.logits(static_cast<int64_t>(rows.size()));
     int64_t row = 0;
     for (size_t i = 0; i < sequences.size(); ++i) {
@@ -128,6 +129,21 @@ class TinyRun {
   }
 
  private:
+  // In two parts. Where the family finds out the maxima of the logits, they are what a scan finds.
+  void run_head(const ForwardPass& pass, const std::vector<int32_t>& rows) {
+    const auto count = static_cast<int32_t>(rows.size());
+    constexpr int32_t kBlockPanels = kernels::kLogitBlock / kernels::kPanelRows;
+    def_->head(pass, rows.data(), count, {0, kBlockPanels});
+    def_->head(pass, rows.data(), count, {kBlockPanels, INT32_MAX});
+    if (!def_->shape().has_logit_maxima) return;
+    const Rows logits = workspace_.logits(count), maxima = workspace_.logit_maxima(count);
+    const auto words = static_cast<size_t>(logits.cols);
+    std::vector<float> expected(logit_block_count(words));
+    for (int32_t row = 0; row < count; ++row) {
+      ASSERT_TRUE(scan_blocks(std::span<const float>(logits.row(row), words), expected).ok());
+      ASSERT_TRUE(std::equal(expected.begin(), expected.end(), maxima.row(row))) << row;
+    }
+  }
   static constexpr int32_t kRowsMax = 256;
   int32_t layer_rows_ = kRowsMax;
 

@@ -239,6 +239,37 @@ TEST(Sampler, BannedIdsKeepTheOthersRatios) {
   EXPECT_LT(test.statistic, test.limit);
 }
 
+// Maxima that came with the row change no draw, whatever is banned or penalised; one that is NaN names the token.
+TEST(Sampler, KnownMaximaChangeNothing) {
+  std::vector<float> logits = random_logits(1000, 31, 2.0f);
+  std::vector<float> maxima(logit_block_count(logits.size()));
+  ASSERT_TRUE(scan_blocks(std::span<const float>(logits), maxima).ok());
+  SamplerScratch scratch;
+  const auto best = static_cast<int32_t>(std::max_element(logits.begin(), logits.end()) - logits.begin());
+  const std::vector<int32_t> bans[] = {{}, {best}, {best, 7, 999}};
+  const SamplingParameters settings[] = {{.temperature = 0.0f},
+                                         {.seed = 3},
+                                         {.top_k = 20, .top_p = 0.9f, .seed = 4},
+                                         {.seed = 5, .repetition_penalty = 1.5f}};
+  for (const SamplingParameters& parameters : settings) {
+    Sampler sampler(parameters);
+    ASSERT_TRUE(sampler.accept_prompt(std::vector<int32_t>{best, 1, 2}).ok());
+    for (const std::vector<int32_t>& banned : bans) {
+      for (uint64_t i = 0; i < 50; ++i) {
+        const auto known = sampler.sample({logits, maxima}, banned, i, false, scratch);
+        const auto unknown = sampler.sample(logits, banned, i, false, scratch);
+        ASSERT_TRUE(known.ok() && unknown.ok());
+        ASSERT_EQ(known->token_id, unknown->token_id);
+      }
+    }
+  }
+  logits[700] = kInfinity;
+  maxima[700 / kLogitBlock] = std::nanf("");
+  const auto refused = Sampler().sample({logits, maxima}, {}, 0, false, scratch);
+  EXPECT_EQ(refused.status().code(), StatusCode::kCorrupt);
+  EXPECT_NE(std::string(refused.status().message()).find("700"), std::string::npos) << refused.status().message();
+}
+
 TEST(Sampler, TinyTemperaturesAreGreedyAndHugeOnesFlat) {
   const std::vector<float> logits = random_logits(1000, 21);
   const int32_t best = sample_one(logits, {.temperature = 0.0f});

@@ -1,0 +1,10 @@
+// Maxima of blocks of logits for AVX-512.
+#include "kernels/cpu/avx512/vec16.h"
+#include "kernels/cpu/cpu_kernels.h"
+#include "kernels/cpu/simd/simd_block_max.h"
+
+namespace fastserve::kernels::avx512 {
+
+void block_max(const BlockMaxArgs* args) { block_max_all(*args); }
+
+}  // namespace fastserve::kernels::avx512
