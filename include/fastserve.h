@@ -842,6 +842,7 @@ typedef struct fsv_request_info {
   uint32_t prefilled_token_count; /* of the prompt, so far */
   uint32_t generated_token_count;
   fsv_finish_reason finish_reason;
+  uint64_t kv_bytes; /* of the pool that it holds now, blocks shared with others included */
 } fsv_request_info;
 
 FSV_API void fsv_request_info_init(fsv_request_info* info, uint32_t struct_size);
@@ -915,6 +916,29 @@ FSV_API fsv_status fsv_wait_handle(fsv_engine* engine, intptr_t* handle, fsv_err
  * Memory and metrics
  * ------------------------------------------------------------------------------------------------------- */
 
+/* Changes the budget of a living engine, its loads and requests; 0: none. Returns at once. Where more is used than it
+ * allows, memory goes within a few milliseconds: between the layers of a step, and what takes a request's keys and
+ * values between two steps; in pumped mode within the steps that follow, also while the engine is paused. So goes, as
+ * far as it must: KV that nobody holds, the prefix cache, keys and values of idle sessions (the one used longest ago
+ * first), those of running requests (lower priorities first, then later ones). None of their texts changes, to the bit;
+ * they wait, and compute again what they lost. used_bytes of fsv_memory_get_stats says when it is done. KV pools are
+ * cut by pieces of up to 16 MiB, which go back to the system; where a budget is raised again they grow with what
+ * requests need, up to what they had been planned for.
+ *
+ * Weights and activations stay, and room for the longest request that lives: a smaller budget is BUDGET_TOO_SMALL, with
+ * the bytes needed (floor_bytes), and the old one holds on. Requests with several answers and scores keep what they
+ * hold too. A load under way ends with BUDGET_TOO_SMALL where no room is left for it. */
+FSV_API fsv_status fsv_memory_set_budget(fsv_engine* engine, uint64_t budget_bytes, fsv_error* error);
+
+enum {
+  FSV_TRIM_PREFIXES = 1, /* the prefix cache too */
+  FSV_TRIM_SESSIONS = 2  /* keys and values of idle sessions too: their next requests compute them again */
+};
+/* Gives KV memory that nobody holds back to the system now, and what else `flags` (FSV_TRIM_*) name, whatever the
+ * budget: for a host that goes to the background. Returns at once and takes effect as fsv_memory_set_budget does. Pools
+ * grow again with what requests need. */
+FSV_API fsv_status fsv_memory_trim(fsv_engine* engine, uint32_t flags, fsv_error* error);
+
 typedef struct fsv_memory_stats {
   uint32_t struct_size;
   uint32_t model_count;
@@ -933,10 +957,35 @@ typedef struct fsv_memory_stats {
   uint32_t session_count;
   uint32_t reserved;
   uint64_t prefix_block_count; /* blocks of tokens in the prefix cache: given up as soon as memory is needed */
+  uint64_t prefix_bytes;       /* of kv_block_bytes_used, those blocks, also where requests and sessions share them */
+  uint64_t peak_weight_bytes;  /* each one's highest so far, also at different times */
+  uint64_t peak_kv_bytes;
+  uint64_t peak_activation_bytes;
+  uint64_t peak_other_bytes;
+  uint64_t floor_bytes; /* the smallest budget that fsv_memory_set_budget takes now */
 } fsv_memory_stats;
 
 FSV_API void fsv_memory_stats_init(fsv_memory_stats* stats, uint32_t struct_size);
 FSV_API fsv_status fsv_memory_get_stats(fsv_engine* engine, fsv_memory_stats* stats, fsv_error* error);
+
+/* What one model takes; of a request see fsv_request_info.kv_bytes, of a session fsv_session_info.kv_bytes. */
+typedef struct fsv_model_memory {
+  uint32_t struct_size;
+  uint32_t request_count; /* that have not ended */
+  uint64_t total_bytes;   /* sum of the next four */
+  uint64_t weight_bytes;
+  uint64_t kv_bytes;
+  uint64_t activation_bytes;
+  uint64_t other_bytes;
+  uint64_t kv_block_bytes_used;
+  uint64_t kv_block_count;
+  uint64_t kv_block_free_count;
+  uint64_t prefix_bytes;
+} fsv_model_memory;
+
+FSV_API void fsv_model_memory_init(fsv_model_memory* memory, uint32_t struct_size);
+FSV_API fsv_status fsv_memory_get_model(fsv_engine* engine, fsv_model* model, fsv_model_memory* memory,
+                                        fsv_error* error);
 
 typedef struct fsv_metrics {
   uint32_t struct_size;

@@ -327,6 +327,7 @@ static void print_fsv_request_info(void) {
   FIELD(fsv_request_info, prefilled_token_count);
   FIELD(fsv_request_info, generated_token_count);
   FIELD(fsv_request_info, finish_reason);
+  FIELD(fsv_request_info, kv_bytes);
   END();
 }
 static void print_fsv_logprob(void) {
@@ -385,6 +386,27 @@ static void print_fsv_memory_stats(void) {
   FIELD(fsv_memory_stats, session_count);
   FIELD(fsv_memory_stats, reserved);
   FIELD(fsv_memory_stats, prefix_block_count);
+  FIELD(fsv_memory_stats, prefix_bytes);
+  FIELD(fsv_memory_stats, peak_weight_bytes);
+  FIELD(fsv_memory_stats, peak_kv_bytes);
+  FIELD(fsv_memory_stats, peak_activation_bytes);
+  FIELD(fsv_memory_stats, peak_other_bytes);
+  FIELD(fsv_memory_stats, floor_bytes);
+  END();
+}
+static void print_fsv_model_memory(void) {
+  BEGIN(fsv_model_memory);
+  FIELD(fsv_model_memory, struct_size);
+  FIELD(fsv_model_memory, request_count);
+  FIELD(fsv_model_memory, total_bytes);
+  FIELD(fsv_model_memory, weight_bytes);
+  FIELD(fsv_model_memory, kv_bytes);
+  FIELD(fsv_model_memory, activation_bytes);
+  FIELD(fsv_model_memory, other_bytes);
+  FIELD(fsv_model_memory, kv_block_bytes_used);
+  FIELD(fsv_model_memory, kv_block_count);
+  FIELD(fsv_model_memory, kv_block_free_count);
+  FIELD(fsv_model_memory, prefix_bytes);
   END();
 }
 static void print_fsv_metrics(void) {
@@ -444,6 +466,7 @@ int main(void) {
   print_fsv_logprob();
   print_fsv_event();
   print_fsv_memory_stats();
+  print_fsv_model_memory();
   print_fsv_metrics();
   return 0;
 }

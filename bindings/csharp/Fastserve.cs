@@ -308,6 +308,14 @@ namespace Fastserve
         ChoiceFinished = 6,
     }
 
+    public enum Trim
+    {
+        /// <summary>the prefix cache too</summary>
+        Prefixes = 1,
+        /// <summary>keys and values of idle sessions too: their next requests compute them again</summary>
+        Sessions = 2,
+    }
+
     /// <summary>Caller-owned failure report; needs no initialisation. `message` is NUL-terminated, cut at whole code points.</summary>
     [StructLayout(LayoutKind.Sequential)]
     public struct RawError
@@ -971,6 +979,8 @@ namespace Fastserve
         public uint PrefilledTokenCount;
         public uint GeneratedTokenCount;
         public int FinishReason;
+        /// <summary>of the pool that it holds now, blocks shared with others included</summary>
+        public ulong KvBytes;
 
         /// <summary>With the library's defaults.</summary>
         public static RequestInfo Default()
@@ -1065,12 +1075,48 @@ namespace Fastserve
         public uint Reserved;
         /// <summary>blocks of tokens in the prefix cache: given up as soon as memory is needed</summary>
         public ulong PrefixBlockCount;
+        /// <summary>of kv_block_bytes_used, those blocks, also where requests and sessions share them</summary>
+        public ulong PrefixBytes;
+        /// <summary>each one's highest so far, also at different times</summary>
+        public ulong PeakWeightBytes;
+        public ulong PeakKvBytes;
+        public ulong PeakActivationBytes;
+        public ulong PeakOtherBytes;
+        /// <summary>the smallest budget that fsv_memory_set_budget takes now</summary>
+        public ulong FloorBytes;
 
         /// <summary>With the library's defaults.</summary>
         public static MemoryStats Default()
         {
             MemoryStats made;
             Native.fsv_memory_stats_init(out made, (uint)Marshal.SizeOf(typeof(MemoryStats)));
+            return made;
+        }
+    }
+
+    /// <summary>What one model takes; of a request see fsv_request_info.kv_bytes, of a session fsv_session_info.kv_bytes.</summary>
+    [StructLayout(LayoutKind.Sequential)]
+    public struct ModelMemory
+    {
+        public uint StructSize;
+        /// <summary>that have not ended</summary>
+        public uint RequestCount;
+        /// <summary>sum of the next four</summary>
+        public ulong TotalBytes;
+        public ulong WeightBytes;
+        public ulong KvBytes;
+        public ulong ActivationBytes;
+        public ulong OtherBytes;
+        public ulong KvBlockBytesUsed;
+        public ulong KvBlockCount;
+        public ulong KvBlockFreeCount;
+        public ulong PrefixBytes;
+
+        /// <summary>With the library's defaults.</summary>
+        public static ModelMemory Default()
+        {
+            ModelMemory made;
+            Native.fsv_model_memory_init(out made, (uint)Marshal.SizeOf(typeof(ModelMemory)));
             return made;
         }
     }
@@ -1284,9 +1330,17 @@ namespace Fastserve
         [DllImport(Library, CallingConvention = CallingConvention.Cdecl)]
         internal static extern int fsv_wait_handle(IntPtr @engine, out IntPtr @handle, ref RawError @error);
         [DllImport(Library, CallingConvention = CallingConvention.Cdecl)]
+        internal static extern int fsv_memory_set_budget(IntPtr @engine, ulong @budget_bytes, ref RawError @error);
+        [DllImport(Library, CallingConvention = CallingConvention.Cdecl)]
+        internal static extern int fsv_memory_trim(IntPtr @engine, uint @flags, ref RawError @error);
+        [DllImport(Library, CallingConvention = CallingConvention.Cdecl)]
         internal static extern void fsv_memory_stats_init(out MemoryStats @stats, uint @struct_size);
         [DllImport(Library, CallingConvention = CallingConvention.Cdecl)]
         internal static extern int fsv_memory_get_stats(IntPtr @engine, ref MemoryStats @stats, ref RawError @error);
+        [DllImport(Library, CallingConvention = CallingConvention.Cdecl)]
+        internal static extern void fsv_model_memory_init(out ModelMemory @memory, uint @struct_size);
+        [DllImport(Library, CallingConvention = CallingConvention.Cdecl)]
+        internal static extern int fsv_memory_get_model(IntPtr @engine, IntPtr @model, ref ModelMemory @memory, ref RawError @error);
         [DllImport(Library, CallingConvention = CallingConvention.Cdecl)]
         internal static extern void fsv_metrics_init(out Metrics @metrics, uint @struct_size);
         [DllImport(Library, CallingConvention = CallingConvention.Cdecl)]
@@ -1568,6 +1622,7 @@ namespace Fastserve
             text.Append(" prefilled_token_count@" + Marshal.OffsetOf(typeof(RequestInfo), "PrefilledTokenCount") + ":" + Marshal.SizeOf(typeof(uint)));
             text.Append(" generated_token_count@" + Marshal.OffsetOf(typeof(RequestInfo), "GeneratedTokenCount") + ":" + Marshal.SizeOf(typeof(uint)));
             text.Append(" finish_reason@" + Marshal.OffsetOf(typeof(RequestInfo), "FinishReason") + ":" + Marshal.SizeOf(typeof(int)));
+            text.Append(" kv_bytes@" + Marshal.OffsetOf(typeof(RequestInfo), "KvBytes") + ":" + Marshal.SizeOf(typeof(ulong)));
             text.Append("\n");
             text.Append("fsv_logprob=" + Marshal.SizeOf(typeof(TokenLogprob)));
             text.Append(" token_id@" + Marshal.OffsetOf(typeof(TokenLogprob), "TokenId") + ":" + Marshal.SizeOf(typeof(int)));
@@ -1620,6 +1675,25 @@ namespace Fastserve
             text.Append(" session_count@" + Marshal.OffsetOf(typeof(MemoryStats), "SessionCount") + ":" + Marshal.SizeOf(typeof(uint)));
             text.Append(" reserved@" + Marshal.OffsetOf(typeof(MemoryStats), "Reserved") + ":" + Marshal.SizeOf(typeof(uint)));
             text.Append(" prefix_block_count@" + Marshal.OffsetOf(typeof(MemoryStats), "PrefixBlockCount") + ":" + Marshal.SizeOf(typeof(ulong)));
+            text.Append(" prefix_bytes@" + Marshal.OffsetOf(typeof(MemoryStats), "PrefixBytes") + ":" + Marshal.SizeOf(typeof(ulong)));
+            text.Append(" peak_weight_bytes@" + Marshal.OffsetOf(typeof(MemoryStats), "PeakWeightBytes") + ":" + Marshal.SizeOf(typeof(ulong)));
+            text.Append(" peak_kv_bytes@" + Marshal.OffsetOf(typeof(MemoryStats), "PeakKvBytes") + ":" + Marshal.SizeOf(typeof(ulong)));
+            text.Append(" peak_activation_bytes@" + Marshal.OffsetOf(typeof(MemoryStats), "PeakActivationBytes") + ":" + Marshal.SizeOf(typeof(ulong)));
+            text.Append(" peak_other_bytes@" + Marshal.OffsetOf(typeof(MemoryStats), "PeakOtherBytes") + ":" + Marshal.SizeOf(typeof(ulong)));
+            text.Append(" floor_bytes@" + Marshal.OffsetOf(typeof(MemoryStats), "FloorBytes") + ":" + Marshal.SizeOf(typeof(ulong)));
+            text.Append("\n");
+            text.Append("fsv_model_memory=" + Marshal.SizeOf(typeof(ModelMemory)));
+            text.Append(" struct_size@" + Marshal.OffsetOf(typeof(ModelMemory), "StructSize") + ":" + Marshal.SizeOf(typeof(uint)));
+            text.Append(" request_count@" + Marshal.OffsetOf(typeof(ModelMemory), "RequestCount") + ":" + Marshal.SizeOf(typeof(uint)));
+            text.Append(" total_bytes@" + Marshal.OffsetOf(typeof(ModelMemory), "TotalBytes") + ":" + Marshal.SizeOf(typeof(ulong)));
+            text.Append(" weight_bytes@" + Marshal.OffsetOf(typeof(ModelMemory), "WeightBytes") + ":" + Marshal.SizeOf(typeof(ulong)));
+            text.Append(" kv_bytes@" + Marshal.OffsetOf(typeof(ModelMemory), "KvBytes") + ":" + Marshal.SizeOf(typeof(ulong)));
+            text.Append(" activation_bytes@" + Marshal.OffsetOf(typeof(ModelMemory), "ActivationBytes") + ":" + Marshal.SizeOf(typeof(ulong)));
+            text.Append(" other_bytes@" + Marshal.OffsetOf(typeof(ModelMemory), "OtherBytes") + ":" + Marshal.SizeOf(typeof(ulong)));
+            text.Append(" kv_block_bytes_used@" + Marshal.OffsetOf(typeof(ModelMemory), "KvBlockBytesUsed") + ":" + Marshal.SizeOf(typeof(ulong)));
+            text.Append(" kv_block_count@" + Marshal.OffsetOf(typeof(ModelMemory), "KvBlockCount") + ":" + Marshal.SizeOf(typeof(ulong)));
+            text.Append(" kv_block_free_count@" + Marshal.OffsetOf(typeof(ModelMemory), "KvBlockFreeCount") + ":" + Marshal.SizeOf(typeof(ulong)));
+            text.Append(" prefix_bytes@" + Marshal.OffsetOf(typeof(ModelMemory), "PrefixBytes") + ":" + Marshal.SizeOf(typeof(ulong)));
             text.Append("\n");
             text.Append("fsv_metrics=" + Marshal.SizeOf(typeof(Metrics)));
             text.Append(" struct_size@" + Marshal.OffsetOf(typeof(Metrics), "StructSize") + ":" + Marshal.SizeOf(typeof(uint)));

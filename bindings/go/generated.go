@@ -332,6 +332,15 @@ const (
 	EventTypeChoiceFinished EventType = 6
 )
 
+type Trim int32
+
+const (
+	// the prefix cache too
+	TrimPrefixes Trim = 1
+	// keys and values of idle sessions too: their next requests compute them again
+	TrimSessions Trim = 2
+)
+
 // What errors.Is compares with.
 var (
 	// a parameter is NULL, out of range, malformed or of another kind
@@ -922,6 +931,8 @@ type RequestInfo struct {
 	PrefilledTokenCount uint32
 	GeneratedTokenCount uint32
 	FinishReason int32
+	// of the pool that it holds now, blocks shared with others included
+	KvBytes uint64
 }
 
 func (s *RequestInfo) read(from *C.fsv_request_info) {
@@ -930,6 +941,7 @@ func (s *RequestInfo) read(from *C.fsv_request_info) {
 	s.PrefilledTokenCount = uint32(from.prefilled_token_count)
 	s.GeneratedTokenCount = uint32(from.generated_token_count)
 	s.FinishReason = int32(from.finish_reason)
+	s.KvBytes = uint64(from.kv_bytes)
 }
 
 type MemoryStats struct {
@@ -954,6 +966,15 @@ type MemoryStats struct {
 	SessionCount uint32
 	// blocks of tokens in the prefix cache: given up as soon as memory is needed
 	PrefixBlockCount uint64
+	// of kv_block_bytes_used, those blocks, also where requests and sessions share them
+	PrefixBytes uint64
+	// each one's highest so far, also at different times
+	PeakWeightBytes uint64
+	PeakKvBytes uint64
+	PeakActivationBytes uint64
+	PeakOtherBytes uint64
+	// the smallest budget that fsv_memory_set_budget takes now
+	FloorBytes uint64
 }
 
 func (s *MemoryStats) read(from *C.fsv_memory_stats) {
@@ -971,6 +992,41 @@ func (s *MemoryStats) read(from *C.fsv_memory_stats) {
 	s.SessionKvBytes = uint64(from.session_kv_bytes)
 	s.SessionCount = uint32(from.session_count)
 	s.PrefixBlockCount = uint64(from.prefix_block_count)
+	s.PrefixBytes = uint64(from.prefix_bytes)
+	s.PeakWeightBytes = uint64(from.peak_weight_bytes)
+	s.PeakKvBytes = uint64(from.peak_kv_bytes)
+	s.PeakActivationBytes = uint64(from.peak_activation_bytes)
+	s.PeakOtherBytes = uint64(from.peak_other_bytes)
+	s.FloorBytes = uint64(from.floor_bytes)
+}
+
+// What one model takes; of a request see fsv_request_info.kv_bytes, of a session fsv_session_info.kv_bytes.
+type ModelMemory struct {
+	// that have not ended
+	RequestCount uint32
+	// sum of the next four
+	TotalBytes uint64
+	WeightBytes uint64
+	KvBytes uint64
+	ActivationBytes uint64
+	OtherBytes uint64
+	KvBlockBytesUsed uint64
+	KvBlockCount uint64
+	KvBlockFreeCount uint64
+	PrefixBytes uint64
+}
+
+func (s *ModelMemory) read(from *C.fsv_model_memory) {
+	s.RequestCount = uint32(from.request_count)
+	s.TotalBytes = uint64(from.total_bytes)
+	s.WeightBytes = uint64(from.weight_bytes)
+	s.KvBytes = uint64(from.kv_bytes)
+	s.ActivationBytes = uint64(from.activation_bytes)
+	s.OtherBytes = uint64(from.other_bytes)
+	s.KvBlockBytesUsed = uint64(from.kv_block_bytes_used)
+	s.KvBlockCount = uint64(from.kv_block_count)
+	s.KvBlockFreeCount = uint64(from.kv_block_free_count)
+	s.PrefixBytes = uint64(from.prefix_bytes)
 }
 
 type Metrics struct {
@@ -1136,6 +1192,11 @@ func make_fsv_request_info() (made C.fsv_request_info) {
 
 func make_fsv_memory_stats() (made C.fsv_memory_stats) {
 	C.fsv_memory_stats_init(&made, C.sizeof_fsv_memory_stats)
+	return made
+}
+
+func make_fsv_model_memory() (made C.fsv_model_memory) {
+	C.fsv_model_memory_init(&made, C.sizeof_fsv_model_memory)
 	return made
 }
 

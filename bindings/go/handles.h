@@ -137,8 +137,17 @@ static inline fsv_status go_fsv_wait(uintptr_t engine, uint64_t timeout_us, fsv_
 static inline fsv_status go_fsv_wait_handle(uintptr_t engine, intptr_t* handle, fsv_error* error) {
   return fsv_wait_handle((fsv_engine*)engine, handle, error);
 }
+static inline fsv_status go_fsv_memory_set_budget(uintptr_t engine, uint64_t budget_bytes, fsv_error* error) {
+  return fsv_memory_set_budget((fsv_engine*)engine, budget_bytes, error);
+}
+static inline fsv_status go_fsv_memory_trim(uintptr_t engine, uint32_t flags, fsv_error* error) {
+  return fsv_memory_trim((fsv_engine*)engine, flags, error);
+}
 static inline fsv_status go_fsv_memory_get_stats(uintptr_t engine, fsv_memory_stats* stats, fsv_error* error) {
   return fsv_memory_get_stats((fsv_engine*)engine, stats, error);
+}
+static inline fsv_status go_fsv_memory_get_model(uintptr_t engine, uintptr_t model, fsv_model_memory* memory, fsv_error* error) {
+  return fsv_memory_get_model((fsv_engine*)engine, (fsv_model*)model, memory, error);
 }
 static inline fsv_status go_fsv_metrics_snapshot(uintptr_t engine, fsv_metrics* metrics, fsv_error* error) {
   return fsv_metrics_snapshot((fsv_engine*)engine, metrics, error);

@@ -1,4 +1,4 @@
-// Engine: create, retain, release, shutdown, step, pause; memory and metrics.
+// Engine: create, retain, release, shutdown, step, pause; metrics.
 #include "api/arguments.h"
 #include "api/handles.h"
 #include "api/shim.h"
@@ -73,32 +73,6 @@ static fsv_status set_paused(fsv_engine* engine, bool paused, fsv_error* error) 
 }
 fsv_status fsv_engine_pause(fsv_engine* engine, fsv_error* error) { return set_paused(engine, true, error); }
 fsv_status fsv_engine_resume(fsv_engine* engine, fsv_error* error) { return set_paused(engine, false, error); }
-
-void fsv_memory_stats_init(fsv_memory_stats* stats, uint32_t struct_size) { init_struct(stats, struct_size); }
-
-fsv_status fsv_memory_get_stats(fsv_engine* engine, fsv_memory_stats* stats, fsv_error* error) {
-  return shim(error, [&]() -> Status {
-    FSV_ASSIGN(const std::shared_ptr<Engine> target, find_engine(engine));
-    const EngineMemory memory = target->memory();
-    auto used_by = [&](MemoryUse use) { return memory.stats.used_bytes_by_use[static_cast<size_t>(use)]; };
-    fsv_memory_stats filled{};
-    filled.model_count = memory.model_count;
-    filled.budget_bytes = memory.stats.budget_bytes;
-    filled.used_bytes = memory.stats.used_bytes;
-    filled.weight_bytes = used_by(MemoryUse::kWeights);
-    filled.kv_bytes = used_by(MemoryUse::kKv);
-    filled.activation_bytes = used_by(MemoryUse::kActivations);
-    filled.other_bytes = used_by(MemoryUse::kOther);
-    filled.peak_bytes = memory.stats.peak_bytes;
-    filled.kv_block_bytes_used = static_cast<uint64_t>(memory.kv.used_bytes);
-    filled.kv_block_count = static_cast<uint64_t>(memory.kv.block_count);
-    filled.kv_block_free_count = static_cast<uint64_t>(memory.kv.free_count);
-    filled.session_kv_bytes = static_cast<uint64_t>(memory.sessions.kv_bytes);
-    filled.session_count = memory.sessions.session_count;
-    filled.prefix_block_count = static_cast<uint64_t>(memory.prefixes.node_count);
-    return fill_info(stats, filled, "stats");
-  });
-}
 
 void fsv_metrics_init(fsv_metrics* metrics, uint32_t struct_size) { init_struct(metrics, struct_size); }
 

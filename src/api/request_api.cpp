@@ -114,6 +114,7 @@ fsv_status fsv_request_get_info(fsv_engine* engine, fsv_request request, fsv_req
     filled.prefilled_token_count = now.prefilled_count;
     filled.generated_token_count = now.generated_count;
     filled.finish_reason = static_cast<fsv_finish_reason>(now.finish_reason);
+    filled.kv_bytes = static_cast<uint64_t>(now.kv_bytes);
     return fill_info(info, filled, "info");
   });
 }

@@ -180,25 +180,6 @@ EngineMetrics Engine::metrics() {
   return metrics;
 }
 
-EngineMemory Engine::memory() {
-  EngineMemory memory;
-  memory.stats = memory_->stats();
-  const std::lock_guard lock(mutex_);
-  for (const auto& weak : models_) {
-    const std::shared_ptr<LoadedModel> model = weak.lock();
-    if (model == nullptr) continue;
-    ++memory.model_count;
-    const KvCache::Usage usage = model->kv.usage();
-    memory.kv.total_bytes += usage.total_bytes;
-    memory.kv.used_bytes += usage.used_bytes;
-    memory.kv.block_count += usage.block_count;
-    memory.kv.free_count += usage.free_count;
-    memory.prefixes += model->prefixes.usage();
-  }
-  memory.sessions = sessions_.usage();
-  return memory;
-}
-
 bool Engine::check_integrity() {
   const std::lock_guard lock(mutex_);
   return std::all_of(models_.begin(), models_.end(), [this](const std::weak_ptr<LoadedModel>& weak) {

@@ -77,6 +77,7 @@ struct RequestInfo {
   RequestState state = RequestState::kQueued;
   uint32_t prompt_count = 0, prefilled_count = 0, generated_count = 0;
   FinishReason finish_reason = FinishReason::kNone;
+  int64_t kv_bytes = 0;
 };
 
 struct EngineMetrics {
@@ -95,6 +96,15 @@ struct EngineMemory {
   KvCache::Usage kv;
   PrefixTree::Usage prefixes;
   SessionTable::Usage sessions;
+  uint64_t floor_bytes = 0;  // the smallest budget that can be set now
+};
+
+// Of one model.
+struct ModelMemory {
+  uint64_t weight_bytes = 0, activation_bytes = 0, other_bytes = 0;
+  KvCache::Usage kv;
+  PrefixTree::Usage prefixes;
+  uint32_t request_count = 0;  // not finished
 };
 
 class Engine : private Admission {
@@ -144,7 +154,13 @@ class Engine : private Admission {
   void shutdown(uint64_t timeout_us);
 
   EngineMetrics metrics();
+  // Memory. Both take effect between pieces of work; a budget below what must stay is kBudgetTooSmall.
+  Status set_memory_budget(uint64_t budget_bytes);
+  // Gives back KV that nobody holds, and what else `kinds` (kTrim*) name.
+  static constexpr uint32_t kTrimPrefixes = 1, kTrimSessions = 2;
+  Status trim_memory(uint32_t kinds);
   EngineMemory memory();
+  Result<ModelMemory> model_memory(LoadedModel& model);
   const EngineOptions& options() const { return options_; }
   // Blocks of every loaded model are those that its requests and sessions hold; for tests.
   bool check_integrity();
@@ -179,7 +195,8 @@ class Engine : private Admission {
   void build_views(LoadedModel* model);
   static void describe_rights(const Sequence& sequence, SequenceView& view);
   bool try_admit(size_t waiting_index) override;
-  void drop(size_t running_index) override;
+  void drop(size_t running_index) override { drop_sequence(*plan_running_[running_index]); }
+  void drop_sequence(Sequence& sequence);
   Result<bool> admit_kv(Request& request);
   bool admit_after_evicting(Request& request);
   void keep_prefix(Sequence& sequence) noexcept;
@@ -222,6 +239,24 @@ class Engine : private Admission {
   void fail_step(const Status& status);
   void end_all_requests(FinishReason reason, const Status& status);  // mutex_ held, here and below
   void cancel_everything();
+
+  // engine_memory.cpp
+  static constexpr uint32_t kTrimRequests = 1U << 31, kTrimAll = UINT32_MAX;
+  KvDemand demand_of(const Request& request) const;
+  KvDemand kv_floor(const LoadedModel& model) const;
+  static uint64_t pool_bytes_for(const LoadedModel& model, const KvDemand& demand);
+  uint64_t memory_floor() const;
+  Status check_floor(uint64_t budget_bytes) const;
+  Status check_room(const Request& request) const;
+  void ask_for_memory() noexcept;
+  bool serve_memory(bool in_step);
+  void end_trim();
+  bool give_back(uint32_t kinds);
+  std::vector<std::shared_ptr<LoadedModel>> models_by_use() const;
+  bool shrink_pool(LoadedModel& model);
+  bool evict_prefixes(LoadedModel& model);
+  bool drop_least_urgent();
+  bool grow_pool(LoadedModel& model);
 
   // engine_loads.cpp
   void run_loader_thread();
@@ -278,6 +313,8 @@ class Engine : private Admission {
   bool is_stopping_ = false;  // ends what is left
   bool is_stopped_ = false;
   bool is_stepping_ = false;  // pumped: someone is inside step()
+  bool is_trimming_ = false, memory_is_stuck_ = false;
+  uint32_t trimmed_kinds_ = 0;
   EngineMetrics metrics_;
   std::atomic<uint32_t> attention_{0};  // bumped when the loop must look up: cancel, pause, stop
 
@@ -313,7 +350,8 @@ class Engine : private Admission {
     bool is_used = false;  // something has run: whatever does not fit waits
   };
   Grant grant_;
-  int64_t load_piece_ns_ = 0;  // what pieces of loads take
+  int64_t load_piece_ns_ = 0;    // what pieces of loads take
+  int64_t memory_piece_ns_ = 0;  // and those that give memory back
 
   // Pumped loads: the job under way.
   std::shared_ptr<LoadJob> pumped_job_;

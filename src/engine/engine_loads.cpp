@@ -234,9 +234,10 @@ void Engine::end_load(uint64_t number, Result<std::shared_ptr<LoadedModel>> resu
     const bool is_known = std::any_of(models_.begin(), models_.end(), [&](const std::weak_ptr<LoadedModel>& weak) {
       return weak.lock() == result.value();
     });
-    const Status listed = guarded([&] {
-      if (!is_known) models_.push_back(result.value());
-      return Status();
+    const Status listed = guarded([&]() -> Status {
+      if (is_known) return {};
+      models_.push_back(result.value());
+      return check_floor(memory_->stats().budget_bytes);  // the budget may have been lowered while it loaded
     });
     if (!listed.ok()) result = listed;
   }
@@ -257,6 +258,7 @@ void Engine::end_load(uint64_t number, Result<std::shared_ptr<LoadedModel>> resu
   }
   if (!std::exchange(ticket->in_ready_list, true)) events_->push(number);
   settled_.notify_all();
+  ask_for_memory();
 }
 
 // Pumped mode: pieces that fit the grant, at least one. True while loads are left.

@@ -49,6 +49,7 @@ void Engine::wait_for_work(std::unique_lock<std::mutex>& lock) {
 
 // One step, or as much of it as fits the grant.
 Engine::Progress Engine::iterate() {
+  if (!serve_memory(has_pieces())) return Progress::kOutOfTime;
   if (!has_pieces() && !begin_step()) return Progress::kIdle;
   return continue_step();
 }
@@ -115,6 +116,7 @@ void Engine::collect_cancelled() {
 bool Engine::heed_attention() {
   for (;;) {
     if (attention_.load(std::memory_order_relaxed) != seen_attention_) drop_cancelled_from_batch();
+    (void)serve_memory(true);  // what the time is too short for comes with the next piece
     std::unique_lock lock(mutex_);
     if (is_stopping_) return false;
     if (!is_paused_) return true;

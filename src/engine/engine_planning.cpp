@@ -23,7 +23,7 @@ bool Engine::plan_for(LoadedModel& model, int64_t now_ns) {
   input.admission = this;
   input.slots = static_cast<int32_t>(options_.max_sequences);
   input.now_ns = now_ns;
-  input.kv_tokens_free = model.kv.unpromised_tokens();
+  input.kv_tokens_free = model.kv.unpromised_tokens() + model.kv.growable_tokens(memory_->available_bytes());
   input.cost = &model.cost;
   scheduler_->plan(input, plan_);
   step_work_ = work_of(input, plan_);
@@ -149,6 +149,7 @@ void Engine::build_views(LoadedModel* model) {
   }
   for (Request* request : waiting_) {
     if (request->model.get() != model) continue;
+    if (request->generated_count() > 0 && !has_room(request->first())) continue;  // it could not go on
     plan_waiting_.push_back(request);
     waiting_views_.push_back(view_of(request->first()));
   }
@@ -174,10 +175,9 @@ bool Engine::try_admit(size_t waiting_index) {
   return true;
 }
 
-// Called back by the scheduler from begin_step: a text that is computed again later, token for token as it was. Its
-// request keeps its place among the waiting.
-void Engine::drop(size_t running_index) {
-  Sequence& sequence = *plan_running_[running_index];
+// Between steps: a text that is computed again later, token for token as it was. Its request keeps its place among the
+// waiting.
+void Engine::drop_sequence(Sequence& sequence) {
   Request& request = *sequence.request;
   metrics_.recomputed_tokens += static_cast<uint64_t>(sequence.computed);
   ++metrics_.dropped;
@@ -204,6 +204,7 @@ Result<bool> Engine::admit_kv(Request& request) {
   const bool is_borrowed = first.computed == 0 && request.takes_prefixes();
   if (is_borrowed) first.computed = model.prefixes.lend(model.kv, first.tokens, first.token_count() - 1, first.kv);
   bool admitted = admit_sequences(request, rows);
+  while (!admitted && grow_pool(model)) admitted = admit_sequences(request, rows);
   if (!admitted && model.kv.could_admit(request.kv_tokens_max(), rows)) admitted = admit_after_evicting(request);
   if (!admitted && model.kv.could_admit(request.kv_tokens_max(), rows)) {
     sessions_.loosen(model);
@@ -229,14 +230,10 @@ Result<bool> Engine::admit_kv(Request& request) {
 
 // Texts that are over make room for one that begins, the one used longest ago first.
 bool Engine::admit_after_evicting(Request& request) {
-  constexpr int kBlocksAtOnce = 8;
-  LoadedModel& model = *request.model;
-  for (;;) {
-    int evicted = 0;
-    while (evicted < kBlocksAtOnce && model.prefixes.evict(model.kv)) ++evicted;
-    if (evicted == 0) return false;
+  while (evict_prefixes(*request.model)) {
     if (admit_sequences(request, static_cast<int32_t>(options_.max_batch_tokens))) return true;
   }
+  return false;
 }
 
 // A sequence gives its blocks up: whoever begins like it may have them.

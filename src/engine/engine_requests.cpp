@@ -39,6 +39,7 @@ Result<uint64_t> Engine::submit(std::shared_ptr<LoadedModel> model, RequestParam
   FSV_TRY(prepare_request(*request, options_));
   const std::lock_guard lock(mutex_);
   if (is_draining_) return Status::from_literal(StatusCode::kShutdown, "the engine is shutting down");
+  FSV_TRY(check_room(*request));
   request->submitted_ns = clock_.now_ns();
   const uint64_t id = requests_.insert(request);
   if (id == 0) {
@@ -100,6 +101,9 @@ Result<RequestInfo> Engine::request_info(uint64_t number) {
   info.prefilled_count = request->prefilled_count;
   info.generated_count = request->generated_count();
   info.finish_reason = request->finish_reason;
+  if (!request->is_finished()) {
+    for (const Sequence& sequence : request->sequences) info.kv_bytes += request->model->kv.held_bytes(sequence.kv);
+  }
   return info;
 }
 

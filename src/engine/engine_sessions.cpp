@@ -8,8 +8,7 @@ namespace fastserve {
 
 void Engine::admit_again() noexcept {
   const std::lock_guard lock(mutex_);
-  attention_.fetch_add(1);
-  work_.notify_all();
+  ask_for_memory();  // a budget that was lowered meanwhile too
 }
 
 Status Engine::export_session(std::shared_ptr<Session> session, bool with_kv, ByteSink& sink) {

@@ -190,7 +190,7 @@ Status LoadJob::create_runtime() {
   const ModelShape& shape = model_->def->shape();
   FSV_ASSIGN(const RuntimePlan plan, plan_runtime(shape, rounds_input_, options_, memory_->available_bytes()));
   model_->context_tokens = plan.context_tokens;
-  FSV_ASSIGN(model_->kv, KvCache::create(plan.kv_layout, *memory_, plan.kv_tokens));
+  FSV_ASSIGN(model_->kv, KvCache::create(plan.kv_layout, *memory_, plan.kv));
   if (model_->kv.group_count() > Batch::kKvGroupsMax) {
     return Status::from_literal(StatusCode::kUnsupported, "the model mixes too many attention windows");
   }

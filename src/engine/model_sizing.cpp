@@ -15,6 +15,9 @@ namespace {
 
 constexpr uint64_t kWeightAlignment = 64;
 constexpr uint64_t kKvDefaultBytes = uint64_t{1} << 30;
+// By which KV pools give memory back. Larger ones than two huge pages ask for such; in pumped mode moving what is in
+// one is to take no longer than other pieces.
+constexpr int64_t kSegmentBytes = int64_t{16} << 20, kPumpedSegmentBytes = int64_t{4} << 20;
 
 uint64_t aligned(uint64_t size_bytes) {
   return (size_bytes + kWeightAlignment - 1) / kWeightAlignment * kWeightAlignment;
@@ -90,18 +93,22 @@ Result<RuntimePlan> plan_runtime(const ModelShape& shape, bool rounds_input, con
     kv_bytes = std::clamp(context * options.max_sequences * token_bytes, context * token_bytes,
                           std::max(kKvDefaultBytes, context * token_bytes));
   }
+  constexpr uint64_t kBlockTokens = kernels::kKvBlockTokens;
+  auto whole_blocks = [&](uint64_t bytes) { return bytes / token_bytes / kBlockTokens * kBlockTokens; };
+  plan.kv.tokens_max = static_cast<int64_t>(whole_blocks(kv_bytes));
   const auto rows = static_cast<int64_t>(options.max_batch_tokens);
   plan.activation_bytes = Workspace::size_bytes(plan.workspace, rows, RuntimePlan::kLogitRows);
   if (options.kv_bytes == 0 && available_bytes > plan.activation_bytes) {
     kv_bytes = std::min(kv_bytes, available_bytes - plan.activation_bytes);
   }
-  const uint64_t tokens = kv_bytes / token_bytes / kernels::kKvBlockTokens * kernels::kKvBlockTokens;
-  const uint64_t needed = plan.activation_bytes + std::max<uint64_t>(tokens, kernels::kKvBlockTokens) * token_bytes;
+  const uint64_t tokens = whole_blocks(kv_bytes);
+  const uint64_t needed = plan.activation_bytes + std::max(tokens, kBlockTokens) * token_bytes;
   if (tokens == 0 || needed > available_bytes) {
     return Status(StatusCode::kBudgetTooSmall, format("KV and activations need ", needed,
                                                       " bytes, the memory budget has ", available_bytes, " left"));
   }
-  plan.kv_tokens = static_cast<int64_t>(tokens);
+  plan.kv.tokens = static_cast<int64_t>(tokens);
+  plan.kv.segment_bytes = options.mode == EngineMode::kPumped ? kPumpedSegmentBytes : kSegmentBytes;
   plan.kv_bytes = tokens * token_bytes;
   return plan;
 }

@@ -29,8 +29,8 @@ struct RuntimePlan {
   static constexpr int64_t kLogitRows = 32;
   int32_t context_tokens = 0;
   KvLayout kv_layout;
-  int64_t kv_tokens = 0;
-  uint64_t kv_bytes = 0;
+  KvCapacity kv;
+  uint64_t kv_bytes = 0;  // from the beginning
   WorkspaceShape workspace;
   uint64_t activation_bytes = 0;
 };

@@ -15,15 +15,12 @@ std::shared_ptr<LoadedModel> RetiredModels::create_model(const std::shared_ptr<R
 Buffer* RetiredModels::next_buffer(LoadedModel& model) noexcept {
   if (model.weights.data() != nullptr) return &model.weights;
   if (model.workspace.buffer().data() != nullptr) return &model.workspace.buffer();
-  for (int32_t group = 0; group < model.kv.group_count(); ++group) {
-    if (model.kv.region(group).data() != nullptr) return &model.kv.region(group);
-  }
-  return nullptr;
+  return model.kv.first_segment();
 }
 
 void RetiredModels::take(std::unique_ptr<LoadedModel> model) noexcept {
-  uint64_t size_bytes = model->weights.size_bytes() + model->workspace.buffer().size_bytes();
-  for (int32_t group = 0; group < model->kv.group_count(); ++group) size_bytes += model->kv.region(group).size_bytes();
+  const uint64_t size_bytes = model->weights.size_bytes() + model->workspace.buffer().size_bytes() +
+                              static_cast<uint64_t>(model->kv.usage().total_bytes);
   if (size_bytes <= kPieceBytes) return;
   const std::lock_guard lock(mutex_);
   if (is_closed_) return;

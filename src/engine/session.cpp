@@ -94,6 +94,7 @@ bool SessionTable::claim(ClaimedKv& claimed, int32_t token_count) {
   LoadedModel& model = *claimed.model_;
   const std::lock_guard lock(mutex_);
   bool admitted = model.kv.admit(claimed.kv, token_count, 0);
+  while (!admitted && model.kv.grow()) admitted = model.kv.admit(claimed.kv, token_count, 0);
   while (!admitted && model.prefixes.evict(model.kv)) admitted = model.kv.admit(claimed.kv, token_count, 0);
   if (!admitted && model.kv.could_admit(token_count, 0)) {
     loosen(model);
@@ -243,6 +244,23 @@ void SessionTable::settle(const LoadedModel& model) noexcept {
   for (const auto& session : sessions_) {
     if (session->model.get() != &model || session->model->kv.hold_again(session->kv)) continue;
     session->model->kv.release(session->kv);
+  }
+}
+
+bool SessionTable::drop_oldest() noexcept {
+  Session* oldest = nullptr;
+  for (const auto& session : sessions_) {
+    if (session->kv.token_count == 0) continue;
+    if (oldest == nullptr || session->last_used < oldest->last_used) oldest = session.get();
+  }
+  if (oldest == nullptr) return false;
+  oldest->model->kv.release(oldest->kv);
+  return true;
+}
+
+void SessionTable::list(const LoadedModel& model, std::vector<SequenceKv*>& sequences) {
+  for (const auto& session : sessions_) {
+    if (session->model.get() == &model) sequences.push_back(&session->kv);
   }
 }
 

@@ -116,7 +116,10 @@ class SessionTable {
   // sessions that were used longest ago first.
   void loosen(const LoadedModel& model) noexcept;
   void settle(const LoadedModel& model) noexcept;
+  // The idle session that was used longest ago loses its KV, of whatever model. False: none has any.
+  bool drop_oldest() noexcept;
   // Appends the KV of every session of `model`.
+  void list(const LoadedModel& model, std::vector<SequenceKv*>& sequences);
   void collect(const LoadedModel& model, std::vector<const SequenceKv*>& sequences) const;
   struct Usage {
     uint32_t session_count = 0;

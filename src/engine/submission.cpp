@@ -26,27 +26,11 @@ Status check_prompt(const Request& request) {
   return {};
 }
 
-Status check_room(const Request& request, const EngineOptions& options) {
+Status check_sequences(const Request& request, const EngineOptions& options) {
   const uint32_t choices = request.sequence_count();
-  if (choices > options.max_sequences) {
-    return Status(StatusCode::kInvalidArgument,
-                  format("the request wants ", choices, " sequences at once, the engine runs ", options.max_sequences));
-  }
-  const LoadedModel& model = *request.model;
-  const auto step_rows_max = static_cast<int32_t>(options.max_batch_tokens);
-  if (model.kv.can_ever_admit(request.kv_tokens_max(), step_rows_max, sharing_of(request),
-                              static_cast<int32_t>(choices))) {
-    return {};
-  }
-  const KvLayout layout{model.def->shape().kv_layers, model.kv.layers()[0].type};
-  const int64_t tokens =
-      request.kv_tokens_max() + int64_t{choices - 1} * (request.kv_tokens_max() - sharing_of(request).tokens);
-  int64_t pool_bytes = 0;
-  for (int32_t group = 0; group < model.kv.group_count(); ++group) {
-    pool_bytes += model.kv.pool(group).block_bytes() * model.kv.pool(group).block_count();
-  }
-  return Status(StatusCode::kBudgetTooSmall, format("the request needs ", tokens * kv_token_bytes(layout),
-                                                    " bytes of KV for ", tokens, " tokens, the pool has ", pool_bytes));
+  if (choices <= options.max_sequences) return {};
+  return Status(StatusCode::kInvalidArgument,
+                format("the request wants ", choices, " sequences at once, the engine runs ", options.max_sequences));
 }
 
 // Everything a steady decode step would otherwise have to allocate.
@@ -92,7 +76,7 @@ Status create_sequences(Request& request, const EngineOptions& options) {
 Status prepare_request(Request& request, const EngineOptions& options) {
   FSV_TRY(check_prompt(request));
   FSV_TRY(check_context_slide(request));
-  FSV_TRY(check_room(request, options));
+  FSV_TRY(check_sequences(request, options));
   FSV_TRY(check_sampling(request.parameters.sampling, request.model->def->shape().vocabulary_size));
   FSV_TRY(create_sequences(request, options));
   if (request.parameters.beams.beam_count > 0) begin_beams(request);

@@ -1,26 +1,46 @@
-// BlockPool: equal blocks in one region whose base never moves, counted by reference. Not thread-safe: its engine
-// thread owns it. An account beside it makes admission exact: a promise is a number of blocks that someone may yet
-// hold; a pinned block is held by someone who has no promise for it. Promises and pinned blocks together never pass the
-// pool, so that whoever stays within a promise always gets a block.
+// BlockPool: equal blocks, counted by reference, in segments whose bases never move; segments come and go, so that a
+// pool can give memory back and take it again. Not thread-safe: its engine thread owns it. An account beside it makes
+// admission exact: a promise is a number of blocks that someone may yet hold; a pinned block is held by someone who has
+// no promise for it. Promises and pinned blocks together never pass the pool, so that whoever stays within a promise
+// always gets a block.
 #pragma once
+#include <span>
 #include <vector>
 
 #include "memory/memory_resource.h"
 
 namespace fastserve {
 
+struct BlockPoolSize {
+  int64_t block_bytes = 0;
+  int32_t block_count = 0;      // that are there from the beginning
+  int32_t block_count_max = 0;  // that there can be; 0: no more than those
+  int32_t segment_blocks = 0;   // of one segment, at most; 0: all in one
+};
+
 class BlockPool {
  public:
   BlockPool() = default;
-  // All bookkeeping is allocated here; later calls allocate nothing.
-  static Result<BlockPool> create(MemoryResource& resource, int64_t block_bytes, int32_t block_count, MemoryUse use);
+  // All bookkeeping is allocated here; later calls allocate nothing but segments.
+  static Result<BlockPool> create(MemoryResource& resource, const BlockPoolSize& size, MemoryUse use);
 
-  int32_t block_count() const { return block_count_; }
+  int32_t block_count() const { return block_count_; }  // those that are there
+  // That there can be; blocks are numbered below.
+  int32_t block_count_max() const { return static_cast<int32_t>(references_.size()); }
+  int32_t segment_blocks() const { return segment_blocks_; }
   int32_t free_count() const { return static_cast<int32_t>(free_.size()); }
   int32_t used_count() const { return block_count_ - free_count(); }
   int64_t block_bytes() const { return block_bytes_; }
-  uint8_t* address(int32_t block) const { return region_.data() + block * block_bytes_; }
-  Buffer& region() { return region_; }  // all blocks
+  uint8_t* address(int32_t block) const {
+    const Segment& segment = segments_[segment_of_[static_cast<size_t>(block)]];
+    return segment.memory.data() + (block - segment.begin) * block_bytes_;
+  }
+  // Copies a block's bytes.
+  void copy(int32_t from, int32_t to) noexcept {
+    resource_->copy(address(to), address(from), static_cast<size_t>(block_bytes_));
+  }
+  // Memory of a segment that is there; null: there is none.
+  Buffer* first_segment() noexcept;
 
   // A block with one reference, or -1.
   int32_t acquire() noexcept;
@@ -41,15 +61,34 @@ class BlockPool {
   // Blocks that may yet be promised or pinned.
   int32_t unpromised_count() const { return block_count_ - pinned_count_ - promised_; }
 
+  // Takes memory for one more segment. False: there is none, or all segments are there.
+  bool grow() noexcept;
+  // Gives the memory of a segment back, at most `blocks_max` large, the one with the fewest blocks in use; what is in
+  // use of it moves. `holders` says for each block how many of its references the caller will rewrite: where these are
+  // not all, it stays where it is. `moved`[block] receives the new number of a block that moved, and stays as it is for
+  // all others. False: there is no such segment, or its blocks have been promised.
+  bool shrink(int32_t blocks_max, std::span<const uint32_t> holders, std::span<int32_t> moved) noexcept;
   // Every block is either free once or referenced, pins are no more than references, the account holds: for tests.
   bool check_integrity() const;
 
  private:
-  Buffer region_;
+  struct Segment {
+    int32_t begin = 0, count = 0;
+    int32_t used_count = 0;
+    Buffer memory;  // empty: not there
+  };
+  bool is_movable(const Segment& segment, std::span<const uint32_t> holders) const noexcept;
+  const Segment* segment_to_take(int32_t blocks_max, std::span<const uint32_t> holders) const noexcept;
+  void move(int32_t from, int32_t to) noexcept;
+
+  MemoryResource* resource_ = nullptr;
+  MemoryUse use_ = MemoryUse::kOther;
   int64_t block_bytes_ = 0;
-  int32_t block_count_ = 0;
+  int32_t block_count_ = 0, segment_blocks_ = 0;
   int32_t promised_ = 0;
   int32_t pinned_count_ = 0;
+  std::vector<Segment> segments_;
+  std::vector<uint32_t> segment_of_;  // [block]
   std::vector<int32_t> free_;
   std::vector<uint32_t> references_, pins_;
 };

@@ -15,12 +15,21 @@ bool LimitResource::reserve(uint64_t size_bytes) noexcept {
   return true;
 }
 
-void LimitResource::note(uint64_t size_bytes, MemoryUse use) noexcept {
-  used_bytes_by_use_[static_cast<size_t>(use)].fetch_add(size_bytes, std::memory_order_relaxed);
-  const uint64_t now = used_bytes_.load(std::memory_order_relaxed);
-  uint64_t peak = peak_bytes_.load(std::memory_order_relaxed);
-  while (peak < now && !peak_bytes_.compare_exchange_weak(peak, now, std::memory_order_relaxed)) {
+namespace {
+
+void raise(std::atomic<uint64_t>& peak_bytes, uint64_t now) noexcept {
+  uint64_t peak = peak_bytes.load(std::memory_order_relaxed);
+  while (peak < now && !peak_bytes.compare_exchange_weak(peak, now, std::memory_order_relaxed)) {
   }
+}
+
+}  // namespace
+
+void LimitResource::note(uint64_t size_bytes, MemoryUse use) noexcept {
+  const auto index = static_cast<size_t>(use);
+  raise(peak_bytes_by_use_[index],
+        used_bytes_by_use_[index].fetch_add(size_bytes, std::memory_order_relaxed) + size_bytes);
+  raise(peak_bytes_, used_bytes_.load(std::memory_order_relaxed));
 }
 
 bool LimitResource::charge(uint64_t size_bytes, MemoryUse use) noexcept {
@@ -58,6 +67,12 @@ uint64_t LimitResource::available_bytes() const noexcept {
   return used >= budget ? 0 : budget - used;
 }
 
+uint64_t LimitResource::excess_bytes() const noexcept {
+  const uint64_t budget = budget_bytes_.load(std::memory_order_relaxed);
+  const uint64_t used = used_bytes_.load(std::memory_order_relaxed);
+  return budget != 0 && used > budget ? used - budget : 0;
+}
+
 MemoryStats LimitResource::stats() const noexcept {
   MemoryStats stats;
   stats.budget_bytes = budget_bytes_.load(std::memory_order_relaxed);
@@ -65,6 +80,7 @@ MemoryStats LimitResource::stats() const noexcept {
   stats.peak_bytes = peak_bytes_.load(std::memory_order_relaxed);
   for (size_t i = 0; i < used_bytes_by_use_.size(); ++i) {
     stats.used_bytes_by_use[i] = used_bytes_by_use_[i].load(std::memory_order_relaxed);
+    stats.peak_bytes_by_use[i] = peak_bytes_by_use_[i].load(std::memory_order_relaxed);
   }
   return stats;
 }

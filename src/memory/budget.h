@@ -12,7 +12,7 @@ struct MemoryStats {
   uint64_t budget_bytes = 0;  // 0: no limit
   uint64_t used_bytes = 0;
   uint64_t peak_bytes = 0;
-  std::array<uint64_t, static_cast<size_t>(MemoryUse::kCount)> used_bytes_by_use{};
+  std::array<uint64_t, static_cast<size_t>(MemoryUse::kCount)> used_bytes_by_use{}, peak_bytes_by_use{};
 };
 
 class LimitResource final : public MemoryResource {
@@ -22,6 +22,9 @@ class LimitResource final : public MemoryResource {
       : owned_(std::move(upstream)), upstream_(*owned_), budget_bytes_(budget_bytes) {}
   void* allocate(size_t size_bytes, size_t alignment, MemoryUse use) noexcept override;
   void deallocate(void* address, size_t size_bytes, size_t alignment, MemoryUse use) noexcept override;
+  void copy(void* target, const void* source, size_t size_bytes) noexcept override {
+    upstream_.copy(target, source, size_bytes);
+  }
 
   // Counts memory that lies elsewhere (objects on the heap) as if it came from here. False beyond the budget.
   bool charge(uint64_t size_bytes, MemoryUse use) noexcept;
@@ -31,6 +34,8 @@ class LimitResource final : public MemoryResource {
   void set_budget_bytes(uint64_t budget_bytes) noexcept { budget_bytes_ = budget_bytes; }
   // Bytes that may still be allocated (UINT64_MAX without a budget).
   uint64_t available_bytes() const noexcept;
+  // By how much what is used passes the budget: it may, where the budget was lowered.
+  uint64_t excess_bytes() const noexcept;
   MemoryStats stats() const noexcept;
 
  private:
@@ -41,7 +46,7 @@ class LimitResource final : public MemoryResource {
   std::atomic<uint64_t> budget_bytes_;
   std::atomic<uint64_t> used_bytes_{0};
   std::atomic<uint64_t> peak_bytes_{0};
-  std::array<std::atomic<uint64_t>, static_cast<size_t>(MemoryUse::kCount)> used_bytes_by_use_{};
+  std::array<std::atomic<uint64_t>, static_cast<size_t>(MemoryUse::kCount)> used_bytes_by_use_{}, peak_bytes_by_use_{};
 };
 
 // Heap memory counted in a budget while this lives.

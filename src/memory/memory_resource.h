@@ -2,6 +2,7 @@
 #pragma once
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 #include <utility>
 
 #include "base/status.h"
@@ -17,6 +18,10 @@ class MemoryResource {
   // `alignment` is a power of two, at most the page size. Threads may call at once.
   virtual void* allocate(size_t size_bytes, size_t alignment, MemoryUse use) noexcept = 0;
   virtual void deallocate(void* address, size_t size_bytes, size_t alignment, MemoryUse use) noexcept = 0;
+  // From one place of this memory to another; they do not overlap.
+  virtual void copy(void* target, const void* source, size_t size_bytes) noexcept {
+    std::memcpy(target, source, size_bytes);
+  }
 };
 
 // Upstream over own page mappings: what is freed goes back to the system at once. Static storage.

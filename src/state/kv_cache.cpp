@@ -26,7 +26,7 @@ int64_t kv_token_bytes(const KvLayout& layout) {
   return bytes / kKvBlockTokens;
 }
 
-Result<KvCache> KvCache::create(const KvLayout& layout, MemoryResource& resource, int64_t token_capacity) {
+Result<KvCache> KvCache::create(const KvLayout& layout, MemoryResource& resource, const KvCapacity& capacity) {
   KvCache cache;
   for (const KvLayerShape& shape : layout.layers) {
     auto same_window = [&](const Group& group) { return group.window == shape.window; };
@@ -47,15 +47,32 @@ Result<KvCache> KvCache::create(const KvLayout& layout, MemoryResource& resource
     found->block_bytes = layer.v_offset_bytes + kv_plane_bytes(layout.type, shape.kv_head_count, shape.value_dim);
     cache.layers_.push_back(layer);
   }
-  for (Group& group : cache.groups_) {
-    const int64_t block_count = (token_capacity + kKvBlockTokens - 1) / kKvBlockTokens;
-    if (block_count > INT32_MAX / 2 || group.block_bytes > (int64_t{1} << 40) / std::max<int64_t>(block_count, 1)) {
-      return Status::from_literal(StatusCode::kInvalidArgument, "the KV pool asked for is too large");
-    }
-    FSV_ASSIGN(group.pool,
-               BlockPool::create(resource, group.block_bytes, static_cast<int32_t>(block_count), MemoryUse::kKv));
-  }
+  FSV_TRY(cache.create_pools(resource, capacity));
   return cache;
+}
+
+Status KvCache::create_pools(MemoryResource& resource, const KvCapacity& capacity) {
+  constexpr int64_t kSegmentsMin = 16;  // of a pool that can shrink
+  const int64_t count = (capacity.tokens + kKvBlockTokens - 1) / kKvBlockTokens;
+  const int64_t count_max = std::max(count, (capacity.tokens_max + kKvBlockTokens - 1) / kKvBlockTokens);
+  int64_t slot_bytes = 0;
+  for (const Group& group : groups_) slot_bytes += group.block_bytes;
+  if (count_max > INT32_MAX / 2 || slot_bytes > (int64_t{1} << 40) / std::max<int64_t>(count_max, 1)) {
+    return Status::from_literal(StatusCode::kInvalidArgument, "the KV pool asked for is too large");
+  }
+  int64_t segment = count_max;
+  if (capacity.segment_bytes > 0) {
+    segment = std::clamp<int64_t>(capacity.segment_bytes / std::max<int64_t>(slot_bytes, 1), 1,
+                                  (count_max + kSegmentsMin - 1) / kSegmentsMin);
+  }
+  for (Group& group : groups_) {
+    const BlockPoolSize size{group.block_bytes, static_cast<int32_t>(count), static_cast<int32_t>(count_max),
+                             static_cast<int32_t>(segment)};
+    FSV_ASSIGN(group.pool, BlockPool::create(resource, size, MemoryUse::kKv));
+  }
+  held_.resize(static_cast<size_t>(count_max));
+  moved_.resize(static_cast<size_t>(count_max));
+  return {};
 }
 
 KvCache::Usage KvCache::usage() const {
@@ -80,7 +97,7 @@ bool KvCache::check_integrity(std::span<const SequenceKv* const> sequences) cons
   if (!check_integrity()) return false;
   for (size_t index = 0; index < groups_.size(); ++index) {
     const BlockPool& pool = groups_[index].pool;
-    std::vector<uint32_t> references(static_cast<size_t>(pool.block_count())), pins(references.size());
+    std::vector<uint32_t> references(static_cast<size_t>(pool.block_count_max())), pins(references.size());
     int32_t promised = 0;
     for (const SequenceKv* sequence : sequences) {
       if (sequence->groups.empty()) continue;
@@ -95,7 +112,7 @@ bool KvCache::check_integrity(std::span<const SequenceKv* const> sequences) cons
       }
     }
     if (promised != pool.promised_count()) return false;
-    for (int32_t block = 0; block < pool.block_count(); ++block) {
+    for (int32_t block = 0; block < pool.block_count_max(); ++block) {
       const auto i = static_cast<size_t>(block);
       if (pool.reference_count(block) != references[i] || pool.pin_count(block) != pins[i]) return false;
     }

@@ -94,4 +94,54 @@ void KvCache::make_slots(SequenceKv& sequence, int32_t token_count) noexcept {
   sequence.token_count = token_count;
 }
 
+int64_t KvCache::slot_bytes() const noexcept {
+  int64_t bytes = 0;
+  for (const Group& group : groups_) bytes += group.block_bytes;
+  return bytes;
+}
+
+bool KvCache::copy_out(const SequenceKv& sequence, int32_t index, uint8_t* slot,
+                       std::array<int32_t, KvSlice::kGroupsMax>& first) const noexcept {
+  const auto i = static_cast<size_t>(index);
+  if (sequence.groups.empty() || groups_.size() > first.size()) return false;
+  for (size_t group = 0; group < groups_.size(); ++group) {
+    const SequenceKv::Group& held = sequence.groups[group];
+    const auto size_bytes = static_cast<size_t>(groups_[group].block_bytes);
+    if (i >= held.blocks.size()) return false;
+    if (held.blocks[i] >= 0) {
+      std::memcpy(slot, held.addresses[i], size_bytes);
+    } else {
+      std::memset(slot, 0, size_bytes);
+      first[group] = index + 1;
+    }
+    slot += size_bytes;
+  }
+  return true;
+}
+
+void KvCache::copy_in(SequenceKv& sequence, int32_t index, const uint8_t* slot) noexcept {
+  const auto i = static_cast<size_t>(index);
+  for (size_t group = 0; group < groups_.size(); ++group) {
+    SequenceKv::Group& held = sequence.groups[group];
+    const auto size_bytes = static_cast<size_t>(groups_[group].block_bytes);
+    if (i < held.blocks.size() && held.blocks[i] >= 0) std::memcpy(held.addresses[i], slot, size_bytes);
+    slot += size_bytes;
+  }
+}
+
+int32_t KvCache::restorable_tokens(const std::array<int32_t, KvSlice::kGroupsMax>& first,
+                                   int32_t count) const noexcept {
+  const int32_t token_count = count * kKvBlockTokens;
+  for (size_t group = 0; group < groups_.size(); ++group) {
+    if (first[group] > first_block(groups_[group], token_count)) return 0;
+  }
+  return token_count;
+}
+
+int32_t KvCache::first_slot(int32_t token_count) const noexcept {
+  int32_t slot = INT32_MAX;
+  for (const Group& group : groups_) slot = std::min(slot, first_block(group, token_count));
+  return slot;
+}
+
 }  // namespace fastserve

@@ -4,7 +4,6 @@
 // holds no more unpinned blocks than its promise; promises and pins together never pass the pool. A copy is made of a
 // block with a second holder only, which is counted twice until then.
 #include <algorithm>
-#include <cstring>
 
 #include "state/kv_cache.h"
 
@@ -70,13 +69,14 @@ int32_t KvCache::first_block(const Group& group, int32_t next_position) {
   return group.window == 0 ? 0 : std::max(0, next_position - group.window + 1) / kKvBlockTokens;
 }
 
-bool KvCache::can_ever_admit(int32_t token_count, int32_t step_rows_max, const KvSharing& sharing,
-                             int32_t count) const {
-  return std::all_of(groups_.begin(), groups_.end(), [&](const Group& group) {
-    const int64_t needed = blocks_needed(group, token_count, step_rows_max);
-    const int64_t own = needed - blocks_shared(group, sharing.tokens, sharing);
-    return needed + (count - 1) * own <= group.pool.block_count();
-  });
+KvDemand KvCache::demand(int32_t token_count, int32_t step_rows_max, const KvSharing& sharing, int32_t count) const {
+  KvDemand demand;
+  for (size_t index = 0; index < groups_.size() && index < demand.blocks.size(); ++index) {
+    const int64_t needed = blocks_needed(groups_[index], token_count, step_rows_max);
+    const int64_t own = needed - blocks_shared(groups_[index], sharing.tokens, sharing);
+    demand.blocks[index] = static_cast<int32_t>(std::min<int64_t>(needed + (count - 1) * own, INT32_MAX / 2));
+  }
+  return demand;
 }
 
 bool KvCache::could_admit(int32_t token_count, int32_t step_rows_max) const {
@@ -154,7 +154,7 @@ bool KvCache::own_tail_block(Group& group, SequenceKv::Group& held, int32_t toke
   if (group.pool.reference_count(shared) == 1) return true;
   const int32_t copy = group.pool.acquire();
   if (copy < 0) return false;
-  std::memcpy(group.pool.address(copy), group.pool.address(shared), static_cast<size_t>(group.block_bytes));
+  group.pool.copy(shared, copy);
   group.pool.release(shared);
   held.blocks[tail] = copy;
   held.addresses[tail] = group.pool.address(copy);

@@ -7,23 +7,29 @@ namespace fastserve {
 
 using kernels::kKvBlockTokens;
 
-void KvCache::hold_slice(const SequenceKv& idle, int32_t block_index, KvSlice& slice) noexcept {
+int64_t KvCache::hold_slice(const SequenceKv& idle, int32_t block_index, KvSlice& slice) noexcept {
+  int64_t bytes = 0;
   for (size_t index = 0; index < groups_.size(); ++index) {
     const int32_t block = idle.groups[index].blocks[static_cast<size_t>(block_index)];
     if (slice.blocks[index] >= 0 || block < 0) continue;
     slice.blocks[index] = block;
     groups_[index].pool.retain(block);
     groups_[index].pool.pin(block);
+    bytes += groups_[index].block_bytes;
   }
+  return bytes;
 }
 
-void KvCache::release_slice(KvSlice& slice) noexcept {
+int64_t KvCache::release_slice(KvSlice& slice) noexcept {
+  int64_t bytes = 0;
   for (size_t index = 0; index < groups_.size(); ++index) {
     if (slice.blocks[index] < 0) continue;
     groups_[index].pool.unpin(slice.blocks[index]);
     groups_[index].pool.release(slice.blocks[index]);
     slice.blocks[index] = -1;
+    bytes += groups_[index].block_bytes;
   }
+  return bytes;
 }
 
 size_t KvCache::usable_slices(std::span<const KvSlice> slices) const noexcept {

@@ -8,8 +8,7 @@
 namespace fastserve {
 
 void PrefixTree::reserve(const KvCache& kv) {
-  int32_t blocks = 0;
-  for (int32_t group = 0; group < kv.group_count(); ++group) blocks = std::max(blocks, kv.pool(group).block_count());
+  const int32_t blocks = kv.block_count_max();
   if (blocks == 0 || kv.group_count() > KvSlice::kGroupsMax) return;
   const auto count = static_cast<size_t>(blocks);
   nodes_.resize(count);
@@ -89,7 +88,7 @@ void PrefixTree::insert(KvCache& kv, const SequenceKv& idle, std::span<const int
     uint32_t node = find(parent, text);
     if (node == kNone) node = add(parent, text);
     if (node == kNone) break;
-    kv.hold_slice(idle, static_cast<int32_t>(block), nodes_[node].slice);
+    usage_.held_bytes += kv.hold_slice(idle, static_cast<int32_t>(block), nodes_[node].slice);
     parent = node;
   }
   touch(parent);
@@ -136,11 +135,15 @@ bool PrefixTree::evict(KvCache& kv) noexcept {
   *link = node.next_in_bucket;
   unlink(index);
   if (node.parent != kNone) --nodes_[node.parent].child_count;
-  kv.release_slice(node.slice);
+  usage_.held_bytes -= kv.release_slice(node.slice);
   free_.push_back(index);
   --usage_.node_count;
   ++usage_.evicted_count;
   return true;
+}
+
+void PrefixTree::list_slices(std::vector<KvSlice*>& slices) {
+  for (uint32_t node = newest_; node != kNone; node = nodes_[node].older) slices.push_back(&nodes_[node].slice);
 }
 
 PrefixTree::Usage PrefixTree::usage() const { return usage_; }

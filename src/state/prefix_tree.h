@@ -30,11 +30,16 @@ class PrefixTree {
   // Gives back the block that was used longest ago and that no other one follows; false: the tree is empty.
   bool evict(KvCache& kv) noexcept;
 
+  // Appends what every node holds. May throw bad_alloc.
+  void list_slices(std::vector<KvSlice*>& slices);
+
   struct Usage {
     int64_t node_count = 0;
+    int64_t held_bytes = 0;  // of blocks, those that others share included
     uint64_t lookup_count = 0, hit_count = 0, hit_tokens = 0, evicted_count = 0;  // of lend(), since the beginning
     Usage& operator+=(const Usage& other) {
       node_count += other.node_count;
+      held_bytes += other.held_bytes;
       lookup_count += other.lookup_count;
       hit_count += other.hit_count;
       hit_tokens += other.hit_tokens;

@@ -95,6 +95,14 @@ class SessionIntegrity : public testing::TestWithParam<bool> {
     }
   }
 
+  // As much as must stay, or anything above.
+  void change_budget() {
+    const uint64_t budget = below(3) == 0 ? 0 : engine_->memory().floor_bytes + below(4) * below(100'000);
+    ASSERT_TRUE(engine_->set_memory_budget(budget).ok());
+    const uint32_t kinds = below(4);
+    ASSERT_TRUE(engine_->trim_memory(kinds).ok());
+  }
+
   size_t poll() {
     size_t finished = 0;
     (void)engine_->poll(
@@ -119,6 +127,7 @@ TEST_P(SessionIntegrity, BlocksAreThoseThatAreHeld) {
   size_t finished = 0;
   for (int round = 0; round < 1500; ++round) {
     if (below(2) == 0) change_sessions();
+    if (round > 600 && below(8) == 0) change_budget();
     if (below(12) == 0) submit(nullptr);
     if (below(20) == 0 && !requests_.empty())
       (void)engine_->cancel(requests_[below(static_cast<uint32_t>(requests_.size()))]);

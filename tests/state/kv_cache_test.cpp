@@ -167,9 +167,9 @@ TEST_F(KvCacheTest, TokenBytesAreWhatThePoolTakes) {
   EXPECT_EQ(cache.usage().total_bytes, kv_token_bytes(layout) * 160);
 }
 
-TEST(BlockPoolTest, ReferencesAndPromises) {
+TEST(BlockPoolAccount, ReferencesAndPromises) {
   LimitResource memory(page_memory(), 0);
-  Result<BlockPool> created = BlockPool::create(memory, 256, 4, MemoryUse::kKv);
+  Result<BlockPool> created = BlockPool::create(memory, {256, 4, 0, 0}, MemoryUse::kKv);
   ASSERT_TRUE(created.ok());
   BlockPool pool = created.take();
   EXPECT_TRUE(pool.promise(3));

@@ -25,10 +25,11 @@ struct Life {
 
 class KvSharingTest : public testing::Test {
  protected:
-  KvCache create(const std::vector<int32_t>& windows, int32_t blocks) {
+  KvCache create(const std::vector<int32_t>& windows, int32_t blocks, int64_t segment_bytes = 0) {
     KvLayout layout;
     for (const int32_t window : windows) layout.layers.push_back({2, 16, 16, window});
-    Result<KvCache> cache = KvCache::create(layout, memory_, int64_t{blocks} * kKvBlockTokens);
+    const int64_t tokens = int64_t{blocks} * kKvBlockTokens;
+    Result<KvCache> cache = KvCache::create(layout, memory_, KvCapacity{tokens, 0, segment_bytes});
     EXPECT_TRUE(cache.ok());
     return cache.take();
   }
@@ -319,38 +320,78 @@ class RandomSharing : public KvSharingTest {
     const int32_t total = life.kv.token_count + 1 + below(80);
     if (cache.admit(life.kv, total, kRows, {0, random_() % 2 == 0})) life.total = total;
   }
+  // Memory goes, as far as what is promised and held allows, or comes back. Whoever is not told of moves keeps what it
+  // has where it is.
+  void resize(KvCache& cache, const KvDemand& floor, bool tells_all) {
+    if (random_() % 3 == 0) {
+      const bool was_complete = cache.is_complete();
+      ASSERT_NE(cache.grow(), was_complete);
+      return;
+    }
+    KvHolders holders;
+    for (const auto& life : lives_) {
+      if (tells_all || random_() % 2 == 0) holders.sequences.push_back(&life->kv);
+    }
+    int32_t largest = 0;
+    for (int32_t group = 0; group < cache.group_count(); ++group) {
+      const BlockPool& pool = cache.pool(group);
+      const int32_t above = pool.block_count() - floor.blocks[static_cast<size_t>(group)];
+      largest = std::max(largest, std::min(above, pool.unpromised_count()));
+    }
+    const uint64_t before = memory_.stats().used_bytes;
+    const bool has_shrunk = cache.shrink(floor, holders);
+    ASSERT_EQ(has_shrunk, memory_.stats().used_bytes < before);
+    ASSERT_EQ(memory_.stats().used_bytes, static_cast<uint64_t>(cache.usage().total_bytes));
+    if (tells_all && largest >= cache.pool(0).segment_blocks()) {
+      ASSERT_TRUE(has_shrunk);
+    }
+    for (int32_t group = 0; group < cache.group_count(); ++group) {
+      ASSERT_GE(cache.pool(group).block_count(), floor.blocks[static_cast<size_t>(group)]);
+    }
+    shrunk_count_ += has_shrunk ? 1 : 0;
+  }
+
   static void truncate(KvCache& cache, Life& life, int32_t count) {
     const int32_t promised = cache.reusable_prefix(life.kv, count);
     ASSERT_EQ(cache.truncate(life.kv, count), promised);
     life.tokens.resize(static_cast<size_t>(promised));
   }
 
+  void live(bool resizes) {
+    for (const int32_t blocks : {24, 70}) {
+      KvCache cache = create({0, kWindow, 0}, blocks, resizes ? 1 << 14 : 0);
+      const KvDemand floor{{blocks / 6, blocks / 8}};
+      for (int round = 0; round < 4000; ++round) {
+        if (lives_.size() < 9 && random_() % 3 == 0) begin(cache);
+        if (!lives_.empty() && lives_.size() < 9 && random_() % 3 == 0) fork(cache);
+        if (lives_.empty()) continue;
+        change(cache, *lives_[pick()]);
+        if (random_() % 12 == 0) {
+          const size_t index = pick();
+          cache.release(lives_[index]->kv);
+          lives_.erase(lives_.begin() + static_cast<std::ptrdiff_t>(index));
+        }
+        if (resizes && random_() % 4 == 0) resize(cache, floor, random_() % 2 == 0);
+        if (HasFatalFailure()) return;
+        check_all(cache, lives_);
+        if (HasFatalFailure()) FAIL() << "round " << round << " with " << blocks << " blocks";
+      }
+      for (auto& life : lives_) cache.release(life->kv);
+      lives_.clear();
+      EXPECT_EQ(cache.usage().used_bytes, 0);
+      EXPECT_TRUE(cache.check_integrity(std::span<const SequenceKv* const>()));
+    }
+  }
   std::mt19937 random_{7};
+  int32_t shrunk_count_ = 0;
   std::vector<std::unique_ptr<Life>> lives_;
 };
 
-TEST_F(RandomSharing, ContentsAndCountsHold) {
-  for (const int32_t blocks : {24, 70}) {
-    KvCache cache = create({0, kWindow, 0}, blocks);
-    for (int round = 0; round < 4000; ++round) {
-      if (lives_.size() < 9 && random_() % 3 == 0) begin(cache);
-      if (!lives_.empty() && lives_.size() < 9 && random_() % 3 == 0) fork(cache);
-      if (lives_.empty()) continue;
-      change(cache, *lives_[pick()]);
-      if (random_() % 12 == 0) {
-        const size_t index = pick();
-        cache.release(lives_[index]->kv);
-        lives_.erase(lives_.begin() + static_cast<std::ptrdiff_t>(index));
-      }
-      if (HasFatalFailure()) return;
-      check_all(cache, lives_);
-      if (HasFatalFailure()) FAIL() << "round " << round << " with " << blocks << " blocks";
-    }
-    for (auto& life : lives_) cache.release(life->kv);
-    lives_.clear();
-    EXPECT_EQ(cache.usage().used_bytes, 0);
-    EXPECT_TRUE(cache.check_integrity(std::span<const SequenceKv* const>()));
-  }
+TEST_F(RandomSharing, ContentsAndCountsHold) { live(false); }
+
+TEST_F(RandomSharing, ContentsAndCountsHoldWhileMemoryComesAndGoes) {
+  live(true);
+  EXPECT_GT(shrunk_count_, 200);
 }
 
 }  // namespace

@@ -65,6 +65,9 @@ struct RequestInfo : fsv_request_info {
 struct MemoryStats : fsv_memory_stats {
   MemoryStats() noexcept { fsv_memory_stats_init(this, sizeof(fsv_memory_stats)); }
 };
+struct ModelMemory : fsv_model_memory {
+  ModelMemory() noexcept { fsv_model_memory_init(this, sizeof(fsv_model_memory)); }
+};
 struct Metrics : fsv_metrics {
   Metrics() noexcept { fsv_metrics_init(this, sizeof(fsv_metrics)); }
 };

@@ -360,6 +360,7 @@ class fsv_request_info(ctypes.Structure):
         ("prefilled_token_count", ctypes.c_uint32),
         ("generated_token_count", ctypes.c_uint32),
         ("finish_reason", ctypes.c_int32),
+        ("kv_bytes", ctypes.c_uint64),
     ]
 
 
@@ -421,6 +422,28 @@ class fsv_memory_stats(ctypes.Structure):
         ("session_count", ctypes.c_uint32),
         ("reserved", ctypes.c_uint32),
         ("prefix_block_count", ctypes.c_uint64),
+        ("prefix_bytes", ctypes.c_uint64),
+        ("peak_weight_bytes", ctypes.c_uint64),
+        ("peak_kv_bytes", ctypes.c_uint64),
+        ("peak_activation_bytes", ctypes.c_uint64),
+        ("peak_other_bytes", ctypes.c_uint64),
+        ("floor_bytes", ctypes.c_uint64),
+    ]
+
+
+class fsv_model_memory(ctypes.Structure):
+    _fields_ = [
+        ("struct_size", ctypes.c_uint32),
+        ("request_count", ctypes.c_uint32),
+        ("total_bytes", ctypes.c_uint64),
+        ("weight_bytes", ctypes.c_uint64),
+        ("kv_bytes", ctypes.c_uint64),
+        ("activation_bytes", ctypes.c_uint64),
+        ("other_bytes", ctypes.c_uint64),
+        ("kv_block_bytes_used", ctypes.c_uint64),
+        ("kv_block_count", ctypes.c_uint64),
+        ("kv_block_free_count", ctypes.c_uint64),
+        ("prefix_bytes", ctypes.c_uint64),
     ]
 
 
@@ -458,7 +481,7 @@ STRUCTS: list[type[ctypes.Structure]] = [
     fsv_executor, fsv_engine_config, fsv_model_info, fsv_load_config, fsv_memory_estimate, fsv_ticket_info,
     fsv_text_range, fsv_chat_message, fsv_session_info, fsv_string, fsv_logit_bias, fsv_sampling, fsv_beam_search,
     fsv_generate_config, fsv_chat, fsv_score_config, fsv_request_info, fsv_logprob, fsv_event, fsv_memory_stats,
-    fsv_metrics
+    fsv_model_memory, fsv_metrics
 ]
 # Name: result, parameters.
 FUNCTIONS: dict[str, tuple[Any, list[Any]]] = {
@@ -538,8 +561,12 @@ FUNCTIONS: dict[str, tuple[Any, list[Any]]] = {
     "fsv_poll": (ctypes.c_int32, [ctypes.c_void_p, ctypes.POINTER(fsv_event), ctypes.c_size_t, ctypes.c_size_t, ctypes.POINTER(ctypes.c_size_t), ctypes.POINTER(fsv_error)]),
     "fsv_wait": (ctypes.c_int32, [ctypes.c_void_p, ctypes.c_uint64, ctypes.POINTER(fsv_error)]),
     "fsv_wait_handle": (ctypes.c_int32, [ctypes.c_void_p, ctypes.POINTER(ctypes.c_ssize_t), ctypes.POINTER(fsv_error)]),
+    "fsv_memory_set_budget": (ctypes.c_int32, [ctypes.c_void_p, ctypes.c_uint64, ctypes.POINTER(fsv_error)]),
+    "fsv_memory_trim": (ctypes.c_int32, [ctypes.c_void_p, ctypes.c_uint32, ctypes.POINTER(fsv_error)]),
     "fsv_memory_stats_init": (None, [ctypes.POINTER(fsv_memory_stats), ctypes.c_uint32]),
     "fsv_memory_get_stats": (ctypes.c_int32, [ctypes.c_void_p, ctypes.POINTER(fsv_memory_stats), ctypes.POINTER(fsv_error)]),
+    "fsv_model_memory_init": (None, [ctypes.POINTER(fsv_model_memory), ctypes.c_uint32]),
+    "fsv_memory_get_model": (ctypes.c_int32, [ctypes.c_void_p, ctypes.c_void_p, ctypes.POINTER(fsv_model_memory), ctypes.POINTER(fsv_error)]),
     "fsv_metrics_init": (None, [ctypes.POINTER(fsv_metrics), ctypes.c_uint32]),
     "fsv_metrics_snapshot": (ctypes.c_int32, [ctypes.c_void_p, ctypes.POINTER(fsv_metrics), ctypes.POINTER(fsv_error)]),
 }

@@ -10,9 +10,9 @@ __all__ = [
     "BeamSearchOptions", "ChatFlags", "ContextFull", "DetokenizeFlags", "DeviceInfo", "DeviceKind", "Dtype",
     "EarlyStopping", "EngineConfigOptions", "EventType", "FinishReason", "GenerateConfigOptions", "Kernels",
     "KvDtype", "LoadConfigOptions", "LoadFlags", "LogLevel", "MachineCeilings", "MachineInfo", "MemoryEstimate",
-    "MemoryStats", "MemoryUse", "Metrics", "Mode", "ModelInfo", "RequestInfo", "RequestState", "SamplingOptions",
-    "Scheduler", "ScoreFlags", "SessionFlags", "SessionInfo", "SessionMode", "Speculation", "Stage", "Status",
-    "ThreadPriority", "TicketInfo", "TicketState", "TokenAttributes", "TokenizeFlags"
+    "MemoryStats", "MemoryUse", "Metrics", "Mode", "ModelInfo", "ModelMemory", "RequestInfo", "RequestState",
+    "SamplingOptions", "Scheduler", "ScoreFlags", "SessionFlags", "SessionInfo", "SessionMode", "Speculation",
+    "Stage", "Status", "ThreadPriority", "TicketInfo", "TicketState", "TokenAttributes", "TokenizeFlags", "Trim"
 ]
 
 
@@ -261,6 +261,11 @@ class EventType(enum.IntEnum):
     LOAD_PROGRESS = 4  # bytes_done of bytes_total; at most one pending for each ticket
     LOAD_FINISHED = 5  # status FSV_OK: take the model; else message says why
     CHOICE_FINISHED = 6  # one of several choices has ended: finish_reason, its generated_token_count
+
+
+class Trim(enum.IntEnum):
+    PREFIXES = 1  # the prefix cache too
+    SESSIONS = 2  # keys and values of idle sessions too: their next requests compute them again
 
 
 class EngineConfigOptions(TypedDict, total=False):
@@ -543,6 +548,8 @@ class RequestInfo:
     prefilled_token_count: int
     generated_token_count: int
     finish_reason: int
+    # of the pool that it holds now, blocks shared with others included
+    kv_bytes: int
 
 
 @dataclasses.dataclass(frozen=True)
@@ -568,6 +575,31 @@ class MemoryStats:
     session_count: int
     # blocks of tokens in the prefix cache: given up as soon as memory is needed
     prefix_block_count: int
+    # of kv_block_bytes_used, those blocks, also where requests and sessions share them
+    prefix_bytes: int
+    # each one's highest so far, also at different times
+    peak_weight_bytes: int
+    peak_kv_bytes: int
+    peak_activation_bytes: int
+    peak_other_bytes: int
+    # the smallest budget that fsv_memory_set_budget takes now
+    floor_bytes: int
+
+
+@dataclasses.dataclass(frozen=True)
+class ModelMemory:
+    # that have not ended
+    request_count: int
+    # sum of the next four
+    total_bytes: int
+    weight_bytes: int
+    kv_bytes: int
+    activation_bytes: int
+    other_bytes: int
+    kv_block_bytes_used: int
+    kv_block_count: int
+    kv_block_free_count: int
+    prefix_bytes: int
 
 
 @dataclasses.dataclass(frozen=True)

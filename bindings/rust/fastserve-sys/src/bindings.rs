@@ -260,6 +260,11 @@ pub const FSV_EVENT_LOAD_FINISHED: u32 = 5;
 /// one of several choices has ended: finish_reason, its generated_token_count
 pub const FSV_EVENT_CHOICE_FINISHED: u32 = 6;
 
+/// the prefix cache too
+pub const FSV_TRIM_PREFIXES: u32 = 1;
+/// keys and values of idle sessions too: their next requests compute them again
+pub const FSV_TRIM_SESSIONS: u32 = 2;
+
 /// Caller-owned failure report; needs no initialisation. `message` is NUL-terminated, cut at whole code points.
 #[repr(C)]
 #[derive(Clone, Copy)]
@@ -769,6 +774,8 @@ pub struct fsv_request_info {
     pub prefilled_token_count: u32,
     pub generated_token_count: u32,
     pub finish_reason: fsv_finish_reason,
+    /// of the pool that it holds now, blocks shared with others included
+    pub kv_bytes: u64,
 }
 
 #[repr(C)]
@@ -855,6 +862,34 @@ pub struct fsv_memory_stats {
     pub reserved: u32,
     /// blocks of tokens in the prefix cache: given up as soon as memory is needed
     pub prefix_block_count: u64,
+    /// of kv_block_bytes_used, those blocks, also where requests and sessions share them
+    pub prefix_bytes: u64,
+    /// each one's highest so far, also at different times
+    pub peak_weight_bytes: u64,
+    pub peak_kv_bytes: u64,
+    pub peak_activation_bytes: u64,
+    pub peak_other_bytes: u64,
+    /// the smallest budget that fsv_memory_set_budget takes now
+    pub floor_bytes: u64,
+}
+
+/// What one model takes; of a request see fsv_request_info.kv_bytes, of a session fsv_session_info.kv_bytes.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct fsv_model_memory {
+    pub struct_size: u32,
+    /// that have not ended
+    pub request_count: u32,
+    /// sum of the next four
+    pub total_bytes: u64,
+    pub weight_bytes: u64,
+    pub kv_bytes: u64,
+    pub activation_bytes: u64,
+    pub other_bytes: u64,
+    pub kv_block_bytes_used: u64,
+    pub kv_block_count: u64,
+    pub kv_block_free_count: u64,
+    pub prefix_bytes: u64,
 }
 
 #[repr(C)]
@@ -1060,6 +1095,14 @@ impl Default for fsv_memory_stats {
     }
 }
 
+impl Default for fsv_model_memory {
+    fn default() -> Self {
+        let mut made = MaybeUninit::zeroed();
+        // SAFETY: every bit pattern of zeros is a value of this struct, and the library fills in its defaults.
+        unsafe { fsv_model_memory_init(made.as_mut_ptr(), size_of::<fsv_model_memory>() as u32); made.assume_init() }
+    }
+}
+
 impl Default for fsv_metrics {
     fn default() -> Self {
         let mut made = MaybeUninit::zeroed();
@@ -1249,8 +1292,27 @@ functions! {
     /// An OS handle that is readable (signalled) while events are pending: an eventfd or pipe read end for poll/epoll/
     /// libuv/tokio, a Windows event HANDLE. Owned by the engine: do not read, close or keep it beyond the engine.
     fn fsv_wait_handle(engine: *mut fsv_engine, handle: *mut isize, error: *mut fsv_error) -> fsv_status;
+    /// Changes the budget of a living engine, its loads and requests; 0: none. Returns at once. Where more is used than it
+    /// allows, memory goes within a few milliseconds: between the layers of a step, and what takes a request's keys and
+    /// values between two steps; in pumped mode within the steps that follow, also while the engine is paused. So goes, as
+    /// far as it must: KV that nobody holds, the prefix cache, keys and values of idle sessions (the one used longest ago
+    /// first), those of running requests (lower priorities first, then later ones). None of their texts changes, to the bit;
+    /// they wait, and compute again what they lost. used_bytes of fsv_memory_get_stats says when it is done. KV pools are
+    /// cut by pieces of up to 16 MiB, which go back to the system; where a budget is raised again they grow with what
+    /// requests need, up to what they had been planned for.
+    ///
+    /// Weights and activations stay, and room for the longest request that lives: a smaller budget is BUDGET_TOO_SMALL, with
+    /// the bytes needed (floor_bytes), and the old one holds on. Requests with several answers and scores keep what they
+    /// hold too. A load under way ends with BUDGET_TOO_SMALL where no room is left for it.
+    fn fsv_memory_set_budget(engine: *mut fsv_engine, budget_bytes: u64, error: *mut fsv_error) -> fsv_status;
+    /// Gives KV memory that nobody holds back to the system now, and what else `flags` (FSV_TRIM_*) name, whatever the
+    /// budget: for a host that goes to the background. Returns at once and takes effect as fsv_memory_set_budget does. Pools
+    /// grow again with what requests need.
+    fn fsv_memory_trim(engine: *mut fsv_engine, flags: u32, error: *mut fsv_error) -> fsv_status;
     fn fsv_memory_stats_init(stats: *mut fsv_memory_stats, struct_size: u32);
     fn fsv_memory_get_stats(engine: *mut fsv_engine, stats: *mut fsv_memory_stats, error: *mut fsv_error) -> fsv_status;
+    fn fsv_model_memory_init(memory: *mut fsv_model_memory, struct_size: u32);
+    fn fsv_memory_get_model(engine: *mut fsv_engine, model: *mut fsv_model, memory: *mut fsv_model_memory, error: *mut fsv_error) -> fsv_status;
     fn fsv_metrics_init(metrics: *mut fsv_metrics, struct_size: u32);
     fn fsv_metrics_snapshot(engine: *mut fsv_engine, metrics: *mut fsv_metrics, error: *mut fsv_error) -> fsv_status;
 }
@@ -1279,9 +1341,10 @@ layouts! {
     fsv_generate_config: struct_size flags text text_size token_ids token_count max_tokens min_tokens ignore_eos logprob_count report_logprobs choice_count stop_strings stop_string_count stop_token_ids stop_token_count sampling user_data session session_mode priority context_full context_keep_tokens context_drop_tokens speculation beam_search tenant first_token_deadline_us token_deadline_us queue_timeout_us;
     fsv_chat: struct_size flags messages message_count messages_json tools_json variables_json template_text;
     fsv_score_config: struct_size flags text text_size token_ids token_count user_data;
-    fsv_request_info: struct_size state prompt_token_count prefilled_token_count generated_token_count finish_reason;
+    fsv_request_info: struct_size state prompt_token_count prefilled_token_count generated_token_count finish_reason kv_bytes;
     fsv_logprob: token_id logprob;
     fsv_event: r#type status request user_data text text_size token_ids logprobs token_count top_logprobs top_logprob_count message message_size finish_reason prompt_token_count generated_token_count cached_token_count bytes_done bytes_total queue_us first_token_us total_us logits logit_row_count choice reserved cumulative_logprob score;
-    fsv_memory_stats: struct_size model_count budget_bytes used_bytes weight_bytes kv_bytes activation_bytes other_bytes peak_bytes kv_block_bytes_used kv_block_count kv_block_free_count session_kv_bytes session_count reserved prefix_block_count;
+    fsv_memory_stats: struct_size model_count budget_bytes used_bytes weight_bytes kv_bytes activation_bytes other_bytes peak_bytes kv_block_bytes_used kv_block_count kv_block_free_count session_kv_bytes session_count reserved prefix_block_count prefix_bytes peak_weight_bytes peak_kv_bytes peak_activation_bytes peak_other_bytes floor_bytes;
+    fsv_model_memory: struct_size request_count total_bytes weight_bytes kv_bytes activation_bytes other_bytes kv_block_bytes_used kv_block_count kv_block_free_count prefix_bytes;
     fsv_metrics: struct_size queued_requests running_requests paused_requests submitted_requests finished_requests cancelled_requests failed_requests prefill_tokens decode_tokens steps step_us_total scheduler_us_total max_step_us batch_rows_total reused_tokens drafted_tokens drafts_accepted dropped_requests prefix_lookups prefix_hits prefix_hit_tokens prefix_evictions recomputed_tokens;
 }

@@ -1,0 +1,257 @@
+// The engine's memory while it lives: a budget that may change at any time, and what goes first where it is short:
+// blocks that nobody holds, texts that are over, idle sessions, then running requests, which compute again what they
+// lose. Memory goes a piece at a time, between the pieces of a step, with the mutex free in between.
+#include <algorithm>
+
+#include "base/format.h"
+#include "base/heap.h"
+#include "engine/choices.h"
+#include "engine/engine.h"
+
+namespace fastserve {
+namespace {
+
+uint64_t fixed_bytes(LoadedModel& model) {
+  return model.weights.size_bytes() + model.workspace.buffer().size_bytes() + model.heap.size_bytes();
+}
+
+bool can_drop(const Request& request) {
+  return request.parameters.kind != RequestKind::kScore && request.sequences.size() == 1;
+}
+
+}  // namespace
+
+KvDemand Engine::demand_of(const Request& request) const {
+  return request.model->kv.demand(request.kv_tokens_max(), static_cast<int32_t>(options_.max_batch_tokens),
+                                  sharing_of(request), static_cast<int32_t>(request.sequence_count()));
+}
+
+// What the pool may not fall below: the longest request, so that each completes in its turn, and those that cannot
+// compute again what they hold.
+KvDemand Engine::kv_floor(const LoadedModel& model) const {
+  KvDemand longest, held;
+  requests_.for_each([&](const Request& request) {
+    if (request.is_finished() || request.model.get() != &model) return;
+    const KvDemand demand = demand_of(request);
+    longest.raise_to(demand);
+    if (request.admitted && !can_drop(request)) held.add(demand);
+  });
+  longest.raise_to(held);
+  return longest;
+}
+
+// Bytes of a pool that has at least these blocks, as small as it can be made.
+uint64_t Engine::pool_bytes_for(const LoadedModel& model, const KvDemand& demand) {
+  const int64_t bytes = model.kv.bytes_for(demand), now = model.kv.usage().total_bytes;
+  return static_cast<uint64_t>(model.kv.holds(demand) ? std::min(bytes, now) : bytes);
+}
+
+uint64_t Engine::memory_floor() const {
+  uint64_t bytes = 0;
+  for (const auto& weak : models_) {
+    const std::shared_ptr<LoadedModel> model = weak.lock();
+    if (model != nullptr) bytes += fixed_bytes(*model) + pool_bytes_for(*model, kv_floor(*model));
+  }
+  return bytes;
+}
+
+Status Engine::check_room(const Request& request) const {
+  const LoadedModel& model = *request.model;
+  const KvDemand demand = demand_of(request);
+  if (model.kv.holds(demand)) return {};
+  const uint64_t budget = memory_->stats().budget_bytes;
+  uint64_t fixed = 0;
+  for (const auto& weak : models_) {
+    if (const std::shared_ptr<LoadedModel> other = weak.lock(); other != nullptr) fixed += fixed_bytes(*other);
+  }
+  const int64_t needed = model.kv.bytes_for(demand);
+  const bool is_possible = needed != INT64_MAX;
+  if (is_possible && (budget == 0 || static_cast<uint64_t>(needed) + fixed <= budget)) return {};
+  const KvLayout layout{model.def->shape().kv_layers, model.kv.layers()[0].type};
+  const auto more = static_cast<int64_t>(request.sequence_count()) - 1;
+  const int64_t tokens = request.kv_tokens_max() + more * (request.kv_tokens_max() - sharing_of(request).tokens);
+  return Status(StatusCode::kBudgetTooSmall,
+                format("the request needs ", tokens * kv_token_bytes(layout), " bytes of KV for ", tokens,
+                       is_possible ? " tokens, the memory budget leaves " : " tokens, the pool has ",
+                       is_possible ? static_cast<int64_t>(budget > fixed ? budget - fixed : 0) : model.kv.bytes_max()));
+}
+
+Status Engine::check_floor(uint64_t budget_bytes) const {
+  const uint64_t needed = memory_floor();
+  if (budget_bytes == 0 || budget_bytes >= needed) return {};
+  return Status(StatusCode::kBudgetTooSmall,
+                format("the engine needs ", needed,
+                       " bytes for its models and the longest of its requests, the budget is ", budget_bytes));
+}
+
+Status Engine::set_memory_budget(uint64_t budget_bytes) {
+  const std::lock_guard lock(mutex_);
+  if (is_stopping_) return Status::from_literal(StatusCode::kShutdown, "the engine has shut down");
+  FSV_TRY(check_floor(budget_bytes));
+  memory_->set_budget_bytes(budget_bytes);
+  ask_for_memory();
+  return {};
+}
+
+Status Engine::trim_memory(uint32_t kinds) {
+  const std::lock_guard lock(mutex_);
+  if (is_stopping_) return Status::from_literal(StatusCode::kShutdown, "the engine has shut down");
+  is_trimming_ = true;
+  trimmed_kinds_ |= kinds;
+  ask_for_memory();
+  return {};
+}
+
+// The loop looks at what memory is wanted for. mutex_ held.
+void Engine::ask_for_memory() noexcept {
+  memory_is_stuck_ = false;
+  attention_.fetch_add(1);
+  work_.notify_all();
+}
+
+// Gives back what is too much or was asked for. False: the time that is left is too short for the next piece.
+bool Engine::serve_memory(bool in_step) {
+  for (;;) {
+    const std::lock_guard lock(mutex_);
+    const int64_t began_ns = clock_.now_ns();
+    const bool is_over = memory_->excess_bytes() > 0;
+    if (!is_over && !is_trimming_) {
+      memory_is_stuck_ = false;
+      return true;
+    }
+    // What gives nothing takes no time from the step.
+    if (grant_.is_used && !GrantPacer::fits(memory_piece_ns_, grant_.deadline_ns - began_ns)) return false;
+    uint32_t kinds = is_over ? kTrimAll : trimmed_kinds_;
+    // The step goes on with what it has; and what did not help once (a load holds memory, a session is being saved)
+    // costs nobody their keys and values again.
+    if (in_step || memory_is_stuck_) kinds &= ~kTrimRequests;
+    bool gave = false;
+    const Status status = guarded([&] {
+      gave = give_back(kinds);
+      return Status();
+    });
+    if (!status.ok()) options_.log.write(LogLevel::kWarning, status.message());
+    if (gave) {
+      memory_piece_ns_ = (3 * memory_piece_ns_ + clock_.now_ns() - began_ns) / 4;
+      grant_.is_used = true;
+      continue;
+    }
+    if (!is_over || !in_step) end_trim();
+    memory_is_stuck_ = is_over && !in_step;
+    return true;
+  }
+}
+
+void Engine::end_trim() {
+  if (!std::exchange(is_trimming_, false)) return;
+  trimmed_kinds_ = 0;
+  trim_heap();
+}
+
+// The next piece, of what is missed least. mutex_ held. False: there is nothing of these kinds.
+bool Engine::give_back(uint32_t kinds) {
+  std::vector<std::shared_ptr<LoadedModel>> models = models_by_use();
+  for (const auto& model : models) {
+    if (shrink_pool(*model)) return true;
+  }
+  for (const auto& model : models) {
+    if ((kinds & kTrimPrefixes) != 0 && evict_prefixes(*model)) return true;
+  }
+  if ((kinds & kTrimSessions) != 0 && sessions_.drop_oldest()) return true;
+  return (kinds & kTrimRequests) != 0 && drop_least_urgent();
+}
+
+// The one used longest ago first.
+std::vector<std::shared_ptr<LoadedModel>> Engine::models_by_use() const {
+  std::vector<std::shared_ptr<LoadedModel>> models;
+  for (const auto& weak : models_) {
+    if (std::shared_ptr<LoadedModel> model = weak.lock(); model != nullptr) models.push_back(std::move(model));
+  }
+  std::stable_sort(models.begin(), models.end(),
+                   [](const auto& a, const auto& b) { return a->served_turn < b->served_turn; });
+  return models;
+}
+
+bool Engine::shrink_pool(LoadedModel& model) {
+  if (model.kv.unpromised_blocks() == 0) return false;
+  KvHolders holders;
+  model.prefixes.list_slices(holders.slices);
+  sessions_.list(model, holders.sequences);
+  requests_.for_each([&](Request& request) {
+    if (request.is_finished() || request.model.get() != &model) return;
+    for (Sequence& sequence : request.sequences) holders.sequences.push_back(&sequence.kv);
+  });
+  return model.kv.shrink(kv_floor(model), holders);
+}
+
+bool Engine::evict_prefixes(LoadedModel& model) {
+  constexpr int kBlocksAtOnce = 8;
+  int evicted = 0;
+  while (evicted < kBlocksAtOnce && model.prefixes.evict(model.kv)) ++evicted;
+  return evicted > 0;
+}
+
+// Between steps alone. What was promised to it is free then.
+bool Engine::drop_least_urgent() {
+  Sequence* chosen = nullptr;
+  for (Sequence* sequence : running_) {
+    const Request& request = *sequence->request;
+    if (!can_drop(request) || request.in_step) continue;
+    const auto urgency = [](const Request& other) {
+      return std::pair(int64_t{other.parameters.priority}, -other.submitted_ns);
+    };
+    if (chosen == nullptr || urgency(request) < urgency(*chosen->request)) chosen = sequence;
+  }
+  if (chosen == nullptr) return false;
+  drop_sequence(*chosen);
+  return true;
+}
+
+// A pool that was cut takes memory again where a request wants it: the budget's, or what other models do not use.
+bool Engine::grow_pool(LoadedModel& model) {
+  if (model.kv.grow()) return true;
+  if (model.kv.is_complete() || models_.size() < 2) return false;
+  for (const auto& other : models_by_use()) {
+    if (other.get() != &model && shrink_pool(*other)) return model.kv.grow();
+  }
+  return false;
+}
+
+EngineMemory Engine::memory() {
+  EngineMemory memory;
+  memory.stats = memory_->stats();
+  const std::lock_guard lock(mutex_);
+  memory.floor_bytes = memory_floor();
+  for (const auto& weak : models_) {
+    const std::shared_ptr<LoadedModel> model = weak.lock();
+    if (model == nullptr) continue;
+    ++memory.model_count;
+    const KvCache::Usage usage = model->kv.usage();
+    memory.kv.total_bytes += usage.total_bytes;
+    memory.kv.used_bytes += usage.used_bytes;
+    memory.kv.block_count += usage.block_count;
+    memory.kv.free_count += usage.free_count;
+    memory.prefixes += model->prefixes.usage();
+  }
+  memory.sessions = sessions_.usage();
+  return memory;
+}
+
+Result<ModelMemory> Engine::model_memory(LoadedModel& model) {
+  if (model.memory != memory_) {
+    return Status::from_literal(StatusCode::kInvalidArgument, "the model was loaded by another engine");
+  }
+  const std::lock_guard lock(mutex_);
+  ModelMemory memory;
+  memory.weight_bytes = model.weights.size_bytes();
+  memory.activation_bytes = model.workspace.buffer().size_bytes();
+  memory.other_bytes = model.heap.size_bytes();
+  memory.kv = model.kv.usage();
+  memory.prefixes = model.prefixes.usage();
+  requests_.for_each([&](const Request& request) {
+    if (!request.is_finished() && request.model.get() == &model) ++memory.request_count;
+  });
+  return memory;
+}
+
+}  // namespace fastserve
