@@ -27,9 +27,30 @@ struct Section {
   alignas(64) float mins[V::kHasMin ? kSectionBlocks * kPanelRows : 16];
 };
 
+// The weights of the next section, which lie behind those of this one, on their way from memory while this one is
+// multiplied: a few lines with every product.
+struct Ahead {
+  const uint8_t* next = nullptr;
+  const uint8_t* end = nullptr;
+  int lines = 0;  // for each product
+
+  void begin(const uint8_t* first, int64_t size_bytes, int64_t limit_bytes, int64_t products) {
+    const int64_t size = size_bytes < limit_bytes ? size_bytes : limit_bytes;
+    next = first;
+    end = first + size;
+    lines = static_cast<int>((size / 64 + products - 1) / products);
+  }
+  void go_on() {
+    for (int line = 0; line < lines && next < end; ++line, next += 64) {
+      _mm_prefetch(reinterpret_cast<const char*>(next), _MM_HINT_T1);
+    }
+  }
+};
+
 template <typename V>
 struct AmxWorkspace {
   Section<V> section;
+  Ahead ahead;
   alignas(64) float acc[kChunkRows * kPanelRows];
   alignas(64) int32_t products[kInFlight][kSums];  // of this K-block and of those under way
 };
@@ -98,6 +119,7 @@ FASTSERVE_INLINE void step(const RowGroup& rows, int block, int blocks, AmxWorks
                                space->section.quants + next * 8 * kTileRowBytes,
                                space->products[(kBuffer + kAhead) % kInFlight]);
   }
+  space->ahead.go_on();
   add_products<V>(space->section, block, rows, space->products[kBuffer], acc);
 }
 
@@ -150,6 +172,10 @@ void run_chunk(const MatmulArgs& args, int64_t panel, int64_t row_begin, int row
     const int count = static_cast<int>(blocks - b < step ? blocks - b : step);
     unpack_section<V>(w.data + panel * w.panel_bytes, b, count, &space->section);
     const bool is_last = b + step >= blocks;
+    const int64_t section_bytes = w.panel_bytes * count / blocks, read_bytes = w.panel_bytes * (b + count) / blocks;
+    const int64_t left_bytes = (args.panel_end - panel) * w.panel_bytes - read_bytes;
+    space->ahead.begin(w.data + panel * w.panel_bytes + read_bytes, section_bytes, left_bytes,
+                       rows / kTileRows * count);
     for (int i = 0; i < rows; i += kTileRows) {
       float* acc = space->acc + i * kPanelRows;
       if (is_last) prefetch_output(args, panel, row_begin + i);
