@@ -8,21 +8,11 @@
 namespace fastserve::kernels::cuda {
 namespace {
 
-enum class Form { kFloats, kBytes, kRounded };
-
-Form form_of(PackedLayout layout, uint32_t flags) {
-  if ((flags & kDeviceExact) != 0) return Form::kFloats;
-  if (layout == PackedLayout::kBF16) return Form::kRounded;
-  return is_float_layout(layout) ? Form::kFloats : Form::kBytes;
-}
-
 // Where the forms of the input lie in the scratch; offsets of what is not wanted are those of what follows.
 struct ScratchPlan {
   uint64_t floats = 0, values = 0, scales = 0, rounded = 0, up = 0, end = 0;
   bool has_floats = false, has_values = false, has_rounded = false;
 };
-
-constexpr int64_t rounded_stride(int64_t cols) { return (cols + 31) / 32 * 32; }
 
 ScratchPlan plan_scratch(const DeviceMatmulArgs& args) {
   constexpr uint64_t kAlignment = 256;
@@ -114,9 +104,11 @@ bool fuses(const DeviceMatmulArgs& args) {
 
 template <PackedLayout layout>
 DeviceResult run_layout(DeviceQueue* queue, const PanelProduct& product, uint32_t flags, DeviceMessage* message) {
-  const bool is_many = product.rows.m > kPanelRowsMax && (flags & kDeviceInvariant) == 0;
+  const bool is_many = product.tiles == nullptr && product.rows.m > kPanelRowsMax && (flags & kDeviceInvariant) == 0;
   return is_many ? launch_tiles<layout>(queue, product, message) : launch_panels<layout>(queue, product, message);
 }
+
+}  // namespace
 
 DeviceResult run_product(DeviceQueue* queue, PackedLayout layout, const PanelProduct& product, uint32_t flags,
                          DeviceMessage* message) {
@@ -133,6 +125,8 @@ DeviceResult run_product(DeviceQueue* queue, PackedLayout layout, const PanelPro
       },
       DeviceResult::kInvalid);
 }
+
+namespace {
 
 struct Inputs {
   ScratchPlan plan;

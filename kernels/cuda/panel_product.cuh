@@ -70,4 +70,17 @@ DeviceResult launch_tiles(DeviceQueue* queue, const PanelProduct& product, Devic
 DeviceResult launch_float_panels(DeviceQueue* queue, PackedLayout layout, const PanelProduct& product,
                                  DeviceMessage* message);
 
+// The form of the input that a layout is multiplied with.
+enum class Form { kFloats, kBytes, kRounded };
+inline Form form_of(PackedLayout layout, uint32_t flags) {
+  if ((flags & kDeviceExact) != 0) return Form::kFloats;
+  if (layout == PackedLayout::kBF16) return Form::kRounded;
+  return layout_shape(layout).group_blocks == 0 ? Form::kFloats : Form::kBytes;
+}
+constexpr int64_t rounded_stride(int64_t cols) { return (cols + 31) / 32 * 32; }
+
+// The kernels for a product whose rows lie ready in the form that `layout` wants.
+DeviceResult run_product(DeviceQueue* queue, PackedLayout layout, const PanelProduct& product, uint32_t flags,
+                         DeviceMessage* message);
+
 }  // namespace fastserve::kernels::cuda
