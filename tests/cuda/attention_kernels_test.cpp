@@ -1,7 +1,7 @@
 // Rotary positions, appending and attention on the emulator, against the CPU's reference over the same paged cache.
 #include <algorithm>
 
-#include "cuda/emulated_device.h"
+#include "cuda/device_fixture.h"
 #include "kernels/kernel_api.h"
 #include "kernels/paged_cache.h"
 
@@ -9,6 +9,8 @@ namespace fastserve::test {
 namespace {
 
 using namespace kernels;  // NOLINT(google-build-using-namespace)
+
+using DevicePagedCache = BasicPagedCache<DeviceAllocator>;
 
 const KernelTable& reference() { return reference_cpu_table(); }
 
@@ -30,7 +32,7 @@ struct Batch {
         second(layer, rows_b + before_b),
         views(std::vector<KvView>{first.view(0, rows_a, before_a), second.view(rows_a, rows_b, before_b)}) {}
   void append_history(uint32_t seed) {
-    for (PagedCache* cache : {&first, &second}) {
+    for (DevicePagedCache* cache : {&first, &second}) {
       const KvView& view = views[cache == &first ? 0 : 1];
       const int32_t count = view.position_begin + view.row_count;
       const auto k = random_floats(static_cast<size_t>(count * layer.kv_head_count * layer.head_dim), seed++);
@@ -40,7 +42,7 @@ struct Batch {
   }
   KvLayer layer;
   int32_t rows;
-  PagedCache first, second;
+  DevicePagedCache first, second;
   DeviceMemory<KvView> views;
 };
 
@@ -56,9 +58,9 @@ TEST_P(CudaKv, AppendWritesTheReferencesBits) {
     KvAppendArgs args = {&layer, expected->views.data(), 2, k.data(), 3 * dim, v.data(), 3 * (dim + 1), 0, 6};
     reference().kv_append(&args);
     args.sequences = actual->views.data();
-    simt::set_order(simt::Order::kDescending);
-    run_entry(kDeviceKernels.kv_append, args);
-    simt::set_order(simt::Order::kAscending);
+    set_order(Order::kDescending);
+    run_entry(device_kernels().kv_append, args);
+    set_order(Order::kAscending);
     EXPECT_TRUE(expected->first.same_bytes(actual->first)) << dim;
     EXPECT_TRUE(expected->second.same_bytes(actual->second)) << dim;
   }
@@ -69,7 +71,7 @@ TEST(CudaRope, AnglesAreTheReferences) {
   DeviceMemory<int32_t> positions(std::vector<int32_t>{0, 7, 1000003});
   DeviceMemory<float> frequencies(random_floats(pairs, 42)), cosines(rows * pairs), sines(rows * pairs);
   RopeAnglesArgs args = {positions.data(), frequencies.data(), pairs, 1.2f, cosines.data(), sines.data(), 0, rows};
-  run_entry(kDeviceKernels.rope_angles, args);
+  run_entry(device_kernels().rope_angles, args);
   const std::vector<float> actual = cosines.values(), actual_sines = sines.values();
   reference().rope_angles(&args);
   EXPECT_EQ(actual, cosines.values());
@@ -88,7 +90,7 @@ TEST(CudaRope, RotatesBothKindsInPlace) {
     const auto actual = in_both_orders([&] {
       DeviceMemory<float> copy(data);
       args.data = copy.data();
-      run_entry(kDeviceKernels.rope, args);
+      run_entry(device_kernels().rope, args);
       return copy.values();
     });
     EXPECT_EQ(actual, expected);
@@ -130,7 +132,7 @@ TEST_P(CudaKv, RopeAppendIsNormRotateAppend) {
                                sines.data(),
                                {&layer, batch.views.data(), 2, data.data() + heads * dim, stride,
                                 data.data() + (heads + kv_heads) * dim, stride, 0, rows}};
-  run_entry(kDeviceKernels.rope_append, args);
+  run_entry(device_kernels().rope_append, args);
   std::vector<float> expected = qkv;
   rotate_by_reference(args, expected.data(), expected.data() + heads * dim);
   KvAppendArgs append = args.append;
@@ -180,9 +182,9 @@ std::vector<float> attend(const Attention& c, Batch& batch, const DeviceMemory<f
   args.key_count_max = std::max(c.rows_a + c.before_a, c.rows_b + c.before_b) + 100;  // a bound, not the truth
   args.sequence_rows_max = std::max(c.rows_a, c.rows_b);
   args.flags = c.flags;
-  DeviceMemory<uint8_t> scratch(kDeviceKernels.attention_scratch_bytes(&args));
+  DeviceMemory<uint8_t> scratch(device_kernels().attention_scratch_bytes(&args));
   args.scratch = {scratch.data(), scratch.size()};
-  run_entry(kDeviceKernels.attention, args);
+  run_entry(device_kernels().attention, args);
   return output.values();
 }
 
@@ -242,15 +244,15 @@ TEST(CudaAttention, RefusesWhatItCannotDo) {
   args.attention.layer = &layer;
   args.attention.head_count = args.attention.head_end = 3;
   DeviceMessage message = {};
-  EXPECT_EQ(kDeviceKernels.attention(nullptr, &args, &message), DeviceResult::kInvalid);
+  EXPECT_EQ(device_kernels().attention(device_queue(), &args, &message), DeviceResult::kInvalid);
   EXPECT_STREQ(message.text, "attention: query heads are no multiple of kv heads");
   args.attention.head_count = 4;
-  EXPECT_EQ(kDeviceKernels.attention(nullptr, &args, &message), DeviceResult::kInvalid);
+  EXPECT_EQ(device_kernels().attention(device_queue(), &args, &message), DeviceResult::kInvalid);
   EXPECT_STREQ(message.text, "attention: all heads at once");
   args.attention.head_end = 4;
   args.attention.row_end = 1;
   args.key_count_max = 1;
-  EXPECT_EQ(kDeviceKernels.attention(nullptr, &args, &message), DeviceResult::kInvalid);
+  EXPECT_EQ(device_kernels().attention(device_queue(), &args, &message), DeviceResult::kInvalid);
   EXPECT_STREQ(message.text, "attention: the scratch is too small");
 }
 

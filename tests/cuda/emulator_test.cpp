@@ -1,5 +1,5 @@
 // The emulator itself: it computes what CUDA would, and finds what it is there to find.
-#include "cuda/emulated_device.h"
+#include "cuda/device_fixture.h"
 #include "kernels/cuda/launch.cuh"
 
 namespace fastserve::test {

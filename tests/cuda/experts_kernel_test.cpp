@@ -2,7 +2,7 @@
 #include <algorithm>
 #include <cmath>
 
-#include "cuda/emulated_device.h"
+#include "cuda/device_fixture.h"
 #include "kernels/kernel_api.h"
 #include "support/packed_weights.h"
 
@@ -50,7 +50,7 @@ TEST(CudaRoute, ChoosesTheMostLikelyExperts) {
       DeviceMemory<int32_t> chosen(static_cast<size_t>(rows * used));
       const DeviceRouteArgs args = {device_logits.data(), experts,       rows,          experts, used,
                                     renormalize ? 1 : 0,  chosen.data(), weights.data()};
-      run_entry(kDeviceKernels.route, args);
+      run_entry(device_kernels().route, args);
       const Routing expected = route_by_hand(logits, rows, experts, used, renormalize);
       EXPECT_EQ(chosen.values(), expected.chosen);
       expect_close(weights.values(), expected.weights, 1e-6f);
@@ -129,9 +129,9 @@ TEST_P(CudaExperts, AreTheReferencesRowByRow) {
       DeviceExpertsArgs args = {normed.data(),     hidden,         rows,         experts,    used,
                                 chosen.data(),     weights.data(), &gate.matrix, &up.matrix, &down.matrix,
                                 Activation::kSilu, out.data(),     hidden,       0,          {}};
-      DeviceMemory<uint8_t> scratch(kDeviceKernels.experts_scratch_bytes(&args));
+      DeviceMemory<uint8_t> scratch(device_kernels().experts_scratch_bytes(&args));
       args.scratch = {scratch.data(), scratch.size()};
-      run_entry(kDeviceKernels.experts, args);
+      run_entry(device_kernels().experts, args);
       return out.values();
     });
     std::vector<float> expected = before;
@@ -169,7 +169,7 @@ TEST(CudaExpertsArguments, AreChecked) {
   args.rows = 1;
   DeviceMessage message = {};
   const auto refusal = [&] {
-    EXPECT_EQ(kDeviceKernels.experts(nullptr, &args, &message), DeviceResult::kInvalid);
+    EXPECT_EQ(device_kernels().experts(device_queue(), &args, &message), DeviceResult::kInvalid);
     return std::string(message.text);
   };
   EXPECT_EQ(refusal(), "experts: 1 to 4096 of them");

@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <memory>
 
-#include "cuda/emulated_device.h"
+#include "cuda/device_fixture.h"
 #include "kernels/kernel_api.h"
 #include "support/packed_weights.h"
 
@@ -52,12 +52,12 @@ class Product {
     for (auto& output : outputs_) {
       for (size_t i = 0; i < output->size(); ++i) (*output)[i] = start(i);
     }
-    run_entry(kDeviceKernels.matmul, args);
+    run_entry(device_kernels().matmul, args);
     std::vector<float> all;
     for (auto& output : outputs_) all.insert(all.end(), output->data(), output->data() + output->size());
     return all;
   }
-  uint64_t matmul_scratch() const { return kDeviceKernels.matmul_scratch_bytes(&args); }
+  uint64_t matmul_scratch() const { return device_kernels().matmul_scratch_bytes(&args); }
   static float start(size_t i) { return static_cast<float>(i % 7); }
 
   // One output by the reference table, from `prepared` floats in place of the input where given.
@@ -174,13 +174,13 @@ INSTANTIATE_TEST_SUITE_P(Types, CudaPrologue, testing::Values(DType::kQ4_0, DTyp
 std::vector<float> prepared(const DeviceMatmulInput& in) {
   DeviceMemory<float> out(static_cast<size_t>(in.m * in.cols));
   if (in.prologue == DevicePrologue::kRmsNorm) {
-    run_entry(kDeviceKernels.rms_norm, RmsNormArgs{in.rows, in.stride, in.norm_weight, in.weight_offset, in.eps,
-                                                   out.data(), in.cols, in.cols, 1, 0, in.m});
+    run_entry(device_kernels().rms_norm, RmsNormArgs{in.rows, in.stride, in.norm_weight, in.weight_offset, in.eps,
+                                                     out.data(), in.cols, in.cols, 1, 0, in.m});
   } else if (in.prologue == DevicePrologue::kLayerNorm) {
-    run_entry(kDeviceKernels.layer_norm, LayerNormArgs{in.rows, in.stride, in.norm_weight, in.norm_bias, in.eps,
-                                                       out.data(), in.cols, in.cols, 0, in.m});
+    run_entry(device_kernels().layer_norm, LayerNormArgs{in.rows, in.stride, in.norm_weight, in.norm_bias, in.eps,
+                                                         out.data(), in.cols, in.cols, 0, in.m});
   } else {
-    run_entry(kDeviceKernels.gated,
+    run_entry(device_kernels().gated,
               GatedArgs{in.rows, in.stride, in.up, in.up_stride, in.activation, out.data(), in.cols, in.cols, 0, in.m});
   }
   return out.values();
@@ -271,13 +271,13 @@ TEST(CudaMatmulPanels, RefusesWhatItCannotDo) {
   Product product(DType::kQ8_0, {1, 16, 64}, 34);
   DeviceMessage message = {};
   product.args.scratch = {};
-  EXPECT_EQ(kDeviceKernels.matmul(nullptr, &product.args, &message), DeviceResult::kInvalid);
+  EXPECT_EQ(device_kernels().matmul(device_queue(), &product.args, &message), DeviceResult::kInvalid);
   EXPECT_STREQ(message.text, "matmul: the scratch is too small");
   product.args.input.cols = 32;
-  EXPECT_EQ(kDeviceKernels.matmul(nullptr, &product.args, &message), DeviceResult::kInvalid);
+  EXPECT_EQ(device_kernels().matmul(device_queue(), &product.args, &message), DeviceResult::kInvalid);
   EXPECT_STREQ(message.text, "matmul: input and weight differ in columns");
   product.args.gates_outputs = 1;
-  EXPECT_EQ(kDeviceKernels.matmul(nullptr, &product.args, &message), DeviceResult::kInvalid);
+  EXPECT_EQ(device_kernels().matmul(device_queue(), &product.args, &message), DeviceResult::kInvalid);
   EXPECT_STREQ(message.text, "matmul: gate and up are two outputs");
 }
 

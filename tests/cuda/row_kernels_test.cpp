@@ -2,7 +2,7 @@
 #include <algorithm>
 #include <functional>
 
-#include "cuda/emulated_device.h"
+#include "cuda/device_fixture.h"
 #include "kernels/kernel_api.h"
 #include "support/packed_weights.h"
 
@@ -37,11 +37,11 @@ TEST(CudaNorm, RmsAndLayerNormAreTheReferences) {
         return output.values();
       });
     };
-    expect_close(run(kDeviceKernels.rms_norm, rms), expected, 2e-6f);
+    expect_close(run(device_kernels().rms_norm, rms), expected, 2e-6f);
     LayerNormArgs layer = {input.data(),    shape.stride, weight.data(), bias.data(), 1e-5f,
                            expected.data(), shape.stride, shape.cols,    0,           shape.rows};
     reference().layer_norm(&layer);
-    expect_close(run(kDeviceKernels.layer_norm, layer), expected, 3e-6f);
+    expect_close(run(device_kernels().layer_norm, layer), expected, 3e-6f);
   }
 }
 
@@ -56,7 +56,7 @@ TEST(CudaNorm, HeadsOfARowAreNormalisedOneByOneInPlace) {
   const auto actual = in_both_orders([&] {
     DeviceMemory<float> data(input);
     args.input = args.output = data.data();
-    run_entry(kDeviceKernels.rms_norm, args);
+    run_entry(device_kernels().rms_norm, args);
     return data.values();
   });
   expect_close(actual, expected, 2e-6f);
@@ -84,7 +84,7 @@ TEST(CudaGated, EveryActivationWithAndWithoutUp) {
       const auto actual = in_both_orders([&] {
         DeviceMemory<float> data(gate);
         args.gate = args.output = data.data();
-        run_entry(kDeviceKernels.gated, args);
+        run_entry(device_kernels().gated, args);
         return data.values();
       });
       expect_close(actual, expected, 2e-6f);
@@ -130,9 +130,9 @@ TEST(CudaQuantize, EqualsTheReferenceToTheBit) {
         entry(args);
       });
     };
-    simt::set_order(simt::Order::kDescending);
-    const Quantized actual = run([](const QuantizeArgs& args) { run_entry(kDeviceKernels.quantize_q8, args); });
-    simt::set_order(simt::Order::kAscending);
+    set_order(Order::kDescending);
+    const Quantized actual = run([](const QuantizeArgs& args) { run_entry(device_kernels().quantize_q8, args); });
+    set_order(Order::kAscending);
     expect_same(actual, run([](const QuantizeArgs& args) { reference().quantize_q8(&args); }));
   }
 }
@@ -144,16 +144,16 @@ TEST(CudaQuantize, FusedIsTheSameAsOneAfterTheOther) {
   const GatedArgs gated = {input.data(), cols, up.data(), cols, Activation::kSilu, floats.data(), cols, cols, 0, rows};
   const auto quantize_floats = [&](const QuantizedRows& out) {
     const QuantizeArgs args = {floats.data(), cols, &out, 0, rows};
-    run_entry(kDeviceKernels.quantize_q8, args);
+    run_entry(device_kernels().quantize_q8, args);
   };
   const Quantized norm_fused = quantize(rows, cols, [&](const QuantizedRows& out) {
-    run_entry(kDeviceKernels.rms_norm_quantize, RmsNormQuantizeArgs{norm, &out});
+    run_entry(device_kernels().rms_norm_quantize, RmsNormQuantizeArgs{norm, &out});
   });
   expect_same(norm_fused, quantize(rows, cols, quantize_floats));  // it left the floats too
-  run_entry(kDeviceKernels.gated, gated);
+  run_entry(device_kernels().gated, gated);
   const Quantized apart = quantize(rows, cols, quantize_floats);
   const Quantized fused = quantize(rows, cols, [&](const QuantizedRows& out) {
-    run_entry(kDeviceKernels.gated_quantize, GatedQuantizeArgs{gated, &out});
+    run_entry(device_kernels().gated_quantize, GatedQuantizeArgs{gated, &out});
   });
   expect_same(fused, apart);
 }
@@ -165,7 +165,7 @@ TEST(CudaRound, Bf16IsNearestEvenPaddedWithZeros) {
   x[1] = INFINITY;
   DeviceMemory<float> input(x);
   DeviceMemory<uint16_t> output(rows * stride);
-  run_entry(kDeviceKernels.round_bf16, RoundBf16Args{input.data(), cols, output.data(), stride, cols, 0, rows});
+  run_entry(device_kernels().round_bf16, RoundBf16Args{input.data(), cols, output.data(), stride, cols, 0, rows});
   for (int64_t row = 0; row < rows; ++row) {
     for (int64_t c = 0; c < stride; ++c) {
       const uint16_t expected = c < cols ? float_to_bfloat16(x[static_cast<size_t>(row * cols + c)]) : uint16_t{0};
@@ -183,7 +183,7 @@ TEST_P(CudaLookUp, RowsAreDequantizedToTheBit) {
   const DeviceWeights device(weights.matrix());
   DeviceMemory<int32_t> ids(std::vector<int32_t>{36, 0, 17});
   DeviceMemory<float> output(3 * cols);
-  run_entry(kDeviceKernels.get_rows, GetRowsArgs{&device.matrix(), ids.data(), 3, output.data(), cols, 1.5f});
+  run_entry(device_kernels().get_rows, GetRowsArgs{&device.matrix(), ids.data(), 3, output.data(), cols, 1.5f});
   std::vector<float> expected(3 * cols);
   const GetRowsArgs args = {&weights.matrix(), ids.data(), 3, expected.data(), cols, 1.5f};
   reference().get_rows(&args);
@@ -194,15 +194,15 @@ TEST(CudaRows, SelectSoftcapAndAdd) {
   const int64_t cols = 300, stride = 301;
   DeviceMemory<float> input(random_floats(4 * stride, 13, 20.0f)), selected(3 * cols), sums(3 * cols);
   DeviceMemory<int32_t> ids(std::vector<int32_t>{3, -1, 1});
-  run_entry(kDeviceKernels.select_rows,
+  run_entry(device_kernels().select_rows,
             DeviceSelectRowsArgs{input.data(), stride, ids.data(), 3, cols, selected.data(), cols});
   std::vector<float> expected(3 * cols, 0.0f);
   std::copy_n(input.data() + 3 * stride, cols, expected.begin());
   std::copy_n(input.data() + stride, cols, expected.begin() + 2 * cols);
   EXPECT_EQ(selected.values(), expected);
-  run_entry(kDeviceKernels.add, AddArgs{selected.data(), input.data(), sums.data(), 3 * cols});
+  run_entry(device_kernels().add, AddArgs{selected.data(), input.data(), sums.data(), 3 * cols});
   for (size_t i = 0; i < expected.size(); ++i) ASSERT_EQ(sums[i], expected[i] + input[i]);
-  run_entry(kDeviceKernels.softcap, DeviceSoftcapArgs{selected.data(), cols, 3, cols, 30.0f});
+  run_entry(device_kernels().softcap, DeviceSoftcapArgs{selected.data(), cols, 3, cols, 30.0f});
   for (float& x : expected) x = 30.0f * std::tanh(x / 30.0f);
   expect_close(selected.values(), expected, 1e-6f);
 }
@@ -215,7 +215,7 @@ TEST(CudaRows, EntriesRefuseWhatTheyCannotDo) {
   rows.values = values.data();
   const QuantizeArgs args = {input.data(), 40, &rows, 0, 1};
   DeviceMessage message = {};
-  EXPECT_EQ(kDeviceKernels.quantize_q8(nullptr, &args, &message), DeviceResult::kInvalid);
+  EXPECT_EQ(device_kernels().quantize_q8(device_queue(), &args, &message), DeviceResult::kInvalid);
   EXPECT_STREQ(message.text, "quantised rows need a multiple of 32 columns");
 }
 

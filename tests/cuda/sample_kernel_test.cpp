@@ -3,7 +3,7 @@
 #include <cmath>
 #include <map>
 
-#include "cuda/emulated_device.h"
+#include "cuda/device_fixture.h"
 #include "sampling/sampler.h"
 
 namespace fastserve::test {
@@ -37,7 +37,7 @@ Draws draw(const std::vector<float>& logits, int32_t vocabulary, std::vector<Dev
   DeviceSampleArgs args = {device_logits.data(), vocabulary,        static_cast<int32_t>(rows.size()),
                            vocabulary,           parameters.data(), device_banned.data(),
                            tokens.data(),        logprobs.data()};
-  run_entry(kDeviceKernels.sample, args);
+  run_entry(device_kernels().sample, args);
   return {tokens.values(), logprobs.values()};
 }
 
@@ -178,7 +178,7 @@ TEST(CudaSample, NamesRowsThatCannotBeDrawnFrom) {
 TEST(CudaSample, RefusesAnEmptyVocabulary) {
   const DeviceSampleArgs args = {};
   DeviceMessage message = {};
-  EXPECT_EQ(kDeviceKernels.sample(nullptr, &args, &message), DeviceResult::kInvalid);
+  EXPECT_EQ(device_kernels().sample(device_queue(), &args, &message), DeviceResult::kInvalid);
   EXPECT_STREQ(message.text, "sample: a vocabulary of 1 to 4194304 tokens");
 }
 

@@ -22,9 +22,10 @@ inline KvLayer make_layer(KvType type, int32_t kv_heads, int32_t head_dim, int32
   return layer;
 }
 
-class PagedCache {
+template <template <typename> typename Allocator>
+class BasicPagedCache {
  public:
-  PagedCache(const KvLayer& layer, int32_t tokens) : layer_(layer) {
+  BasicPagedCache(const KvLayer& layer, int32_t tokens) : layer_(layer) {
     block_bytes_ =
         (layer.v_offset_bytes + layer.kv_head_count * kv_head_bytes(layer.type, layer.value_dim) + 63) / 64 * 64;
     const int32_t count = (tokens + kKvBlockTokens - 1) / kKvBlockTokens;
@@ -33,15 +34,15 @@ class PagedCache {
     // In reverse, so that a kernel that ignores the table meets the wrong block.
     for (int32_t i = 0; i < count; ++i) blocks_.push_back(base + (count - 1 - i) * block_bytes_);
   }
-  PagedCache(const PagedCache&) = delete;
-  PagedCache& operator=(const PagedCache&) = delete;
+  BasicPagedCache(const BasicPagedCache&) = delete;
+  BasicPagedCache& operator=(const BasicPagedCache&) = delete;
 
-  std::vector<uint8_t*>& blocks() { return blocks_; }
-  const std::vector<uint8_t>& storage() const { return storage_; }
+  std::vector<uint8_t*, Allocator<uint8_t*>>& blocks() { return blocks_; }
+  const std::vector<uint8_t, Allocator<uint8_t>>& storage() const { return storage_; }
   KvView view(int32_t row_begin, int32_t row_count, int32_t position_begin) const {
     return {blocks_.data(), row_begin, row_count, position_begin};
   }
-  bool same_bytes(const PagedCache& other) const {
+  bool same_bytes(const BasicPagedCache& other) const {
     for (size_t i = 0; i < blocks_.size(); ++i) {
       if (std::memcmp(blocks_[i], other.blocks_[i], static_cast<size_t>(block_bytes_)) != 0) return false;
     }
@@ -98,9 +99,10 @@ class PagedCache {
 
   KvLayer layer_;
   int64_t block_bytes_ = 0;
-  std::vector<uint8_t> storage_;
-  std::vector<uint8_t*> blocks_;
+  std::vector<uint8_t, Allocator<uint8_t>> storage_;
+  std::vector<uint8_t*, Allocator<uint8_t*>> blocks_;
 };
+using PagedCache = BasicPagedCache<std::allocator>;
 
 // Appends rows [row_begin, row_end) of k and v, which are dense.
 inline void append(const KernelTable& table, const KvLayer& layer, const KvView& view, const float* k, const float* v,
