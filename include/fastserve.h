@@ -369,8 +369,8 @@ FSV_API fsv_status fsv_model_inspect_json(const char* path, size_t path_size, ch
 /* Which kernels of this processor (FSV_KERNELS_FAST) serve which tensors, as one JSON object: `kernels`, the best set,
  * and `plan`, an array with for each kind of tensor: `tensors` (name, numbers as *), `count`, `type`, `shape`, `layout`
  * once loaded ("vector" for those of one dimension; null: not supported), and of matrices `activations` (the type that
- * they are rounded to), `kernel` (the set that multiplies sixteen rows and more) and `kernel_of_few_rows`. Without
- * load_dtype. Blocks on the file. */
+ * they are rounded to), `kernel` (the set that multiplies many rows, with AMX nine and more) and `kernel_of_few_rows`.
+ * Without load_dtype. Blocks on the file. */
 FSV_API fsv_status fsv_model_plan_json(const char* path, size_t path_size, char* buffer, size_t capacity, size_t* size,
                                        fsv_error* error);
 

@@ -112,12 +112,13 @@ struct QuantizedRows {
   float* scales;   // [m][cols/32]
   int32_t* sums;   // [m][cols/32], sum of the block's int8 values
   int64_t cols;
-  // For kernels that take sixteen rows at a time: [m/16][cols/32][16], scales and float(sum) * scale. Both or neither;
-  // without them such kernels leave the work to others of the same bits. Written by the quantising kernels of tables
-  // that have a use for them.
+  // For kernels that take up to sixteen rows at a time: [ceil(m/16)][cols/32][16], scales and float(sum) * scale. Both
+  // or neither; without them such kernels leave the work to others of the same bits. Written by the quantising kernels
+  // of tables that have a use for them.
   float* tile_scales = nullptr;
   float* tile_sums = nullptr;
 };
+constexpr int64_t kTileRowsMin = 9;  // with fewer rows no kernel uses them
 constexpr int64_t quantized_tile_index(int64_t row, int64_t block, int64_t row_blocks) {
   return (row / 16 * row_blocks + block) * 16 + row % 16;
 }
@@ -356,7 +357,8 @@ struct KernelTable {
   void (*quantize_q8)(const QuantizeArgs*);
   MatmulFn matmul_q8[static_cast<int>(PackedLayout::kCount)];   // null only for layouts without an int8 path
   MatmulFn matmul_f32[static_cast<int>(PackedLayout::kCount)];  // float activations, any layout
-  // The table that an entry comes from, for plans: of sixteen rows and more, of fewer; and without int8 activations.
+  // The table that an entry comes from, for plans: of kTileRowsMin rows and more, of fewer; and without int8
+  // activations.
   const char* matmul_q8_name[static_cast<int>(PackedLayout::kCount)];
   const char* matmul_q8_few_name[static_cast<int>(PackedLayout::kCount)];
   const char* matmul_float_name[static_cast<int>(PackedLayout::kCount)];  // matmul_bf16 where there is one

@@ -128,7 +128,7 @@ int register_all() {
       const bool int8 = type != DType::kF32 && type != DType::kF16 && type != DType::kBF16;
       for (const Shape shape : kShapes) {
         if (shape.cols % dtype_traits(static_cast<uint32_t>(type))->block_elements != 0) continue;
-        for (const int64_t m : {1, 4, 8, 32, 512}) {
+        for (const int64_t m : {1, 4, 6, 8, 12, 20, 32, 512}) {
           const std::string name = std::string(table->name) + "/" + dtype_traits(static_cast<uint32_t>(type))->name +
                                    "/" + std::to_string(shape.rows) + "x" + std::to_string(shape.cols) + "/m" +
                                    std::to_string(m);

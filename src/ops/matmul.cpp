@@ -19,11 +19,10 @@ int64_t panel_end(const MatmulOutput& output) {
 }
 int64_t panel_count(const MatmulOutput& output) { return panel_end(output) - output.panel_begin; }
 
-// Fewer rows than a tile has never meet one: a decode step need not write their scales twice.
+// So few rows meet no tile: their scales need not be written twice.
 QuantizedRows quantized_rows(const InputScratch& scratch, const Rows& input) {
-  constexpr int64_t kTileRows = 16;
   QuantizedRows rows{scratch.values, scratch.scales, scratch.sums, input.cols};
-  if (input.count < kTileRows) return rows;
+  if (input.count < kernels::kTileRowsMin) return rows;
   rows.tile_scales = scratch.tile_scales;
   rows.tile_sums = scratch.tile_sums;
   return rows;

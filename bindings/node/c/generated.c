@@ -108,6 +108,7 @@ static const field fields_fsv_request_info[] = {
     {"prefilledTokenCount", NULL, offsetof(fsv_request_info, prefilled_token_count), 0, FIELD_U32},
     {"generatedTokenCount", NULL, offsetof(fsv_request_info, generated_token_count), 0, FIELD_U32},
     {"finishReason", NULL, offsetof(fsv_request_info, finish_reason), 0, FIELD_I32},
+    {"kvBytes", NULL, offsetof(fsv_request_info, kv_bytes), 0, FIELD_U64},
 };
 static const struct_table table_fsv_request_info = {"fsv_request_info", sizeof(fsv_request_info), init_fsv_request_info, fields_fsv_request_info,
     sizeof(fields_fsv_request_info) / sizeof(fields_fsv_request_info[0])};
@@ -128,9 +129,31 @@ static const field fields_fsv_memory_stats[] = {
     {"sessionKvBytes", NULL, offsetof(fsv_memory_stats, session_kv_bytes), 0, FIELD_U64},
     {"sessionCount", NULL, offsetof(fsv_memory_stats, session_count), 0, FIELD_U32},
     {"prefixBlockCount", NULL, offsetof(fsv_memory_stats, prefix_block_count), 0, FIELD_U64},
+    {"prefixBytes", NULL, offsetof(fsv_memory_stats, prefix_bytes), 0, FIELD_U64},
+    {"peakWeightBytes", NULL, offsetof(fsv_memory_stats, peak_weight_bytes), 0, FIELD_U64},
+    {"peakKvBytes", NULL, offsetof(fsv_memory_stats, peak_kv_bytes), 0, FIELD_U64},
+    {"peakActivationBytes", NULL, offsetof(fsv_memory_stats, peak_activation_bytes), 0, FIELD_U64},
+    {"peakOtherBytes", NULL, offsetof(fsv_memory_stats, peak_other_bytes), 0, FIELD_U64},
+    {"floorBytes", NULL, offsetof(fsv_memory_stats, floor_bytes), 0, FIELD_U64},
 };
 static const struct_table table_fsv_memory_stats = {"fsv_memory_stats", sizeof(fsv_memory_stats), init_fsv_memory_stats, fields_fsv_memory_stats,
     sizeof(fields_fsv_memory_stats) / sizeof(fields_fsv_memory_stats[0])};
+
+static void init_fsv_model_memory(void* made) { fsv_model_memory_init(made, sizeof(fsv_model_memory)); }
+static const field fields_fsv_model_memory[] = {
+    {"requestCount", NULL, offsetof(fsv_model_memory, request_count), 0, FIELD_U32},
+    {"totalBytes", NULL, offsetof(fsv_model_memory, total_bytes), 0, FIELD_U64},
+    {"weightBytes", NULL, offsetof(fsv_model_memory, weight_bytes), 0, FIELD_U64},
+    {"kvBytes", NULL, offsetof(fsv_model_memory, kv_bytes), 0, FIELD_U64},
+    {"activationBytes", NULL, offsetof(fsv_model_memory, activation_bytes), 0, FIELD_U64},
+    {"otherBytes", NULL, offsetof(fsv_model_memory, other_bytes), 0, FIELD_U64},
+    {"kvBlockBytesUsed", NULL, offsetof(fsv_model_memory, kv_block_bytes_used), 0, FIELD_U64},
+    {"kvBlockCount", NULL, offsetof(fsv_model_memory, kv_block_count), 0, FIELD_U64},
+    {"kvBlockFreeCount", NULL, offsetof(fsv_model_memory, kv_block_free_count), 0, FIELD_U64},
+    {"prefixBytes", NULL, offsetof(fsv_model_memory, prefix_bytes), 0, FIELD_U64},
+};
+static const struct_table table_fsv_model_memory = {"fsv_model_memory", sizeof(fsv_model_memory), init_fsv_model_memory, fields_fsv_model_memory,
+    sizeof(fields_fsv_model_memory) / sizeof(fields_fsv_model_memory[0])};
 
 static void init_fsv_metrics(void* made) { fsv_metrics_init(made, sizeof(fsv_metrics)); }
 static const field fields_fsv_metrics[] = {
@@ -470,8 +493,17 @@ static fsv_status call_fsv_request_set_priority(slot* s, fsv_error* error) {
 static fsv_status call_fsv_request_get_info(slot* s, fsv_error* error) {
   return fsv_request_get_info(s[0].pointer, (fsv_request)s[1].u64, s[2].pointer, error);
 }
+static fsv_status call_fsv_memory_set_budget(slot* s, fsv_error* error) {
+  return fsv_memory_set_budget(s[0].pointer, (uint64_t)s[1].u64, error);
+}
+static fsv_status call_fsv_memory_trim(slot* s, fsv_error* error) {
+  return fsv_memory_trim(s[0].pointer, (uint32_t)s[1].u32, error);
+}
 static fsv_status call_fsv_memory_get_stats(slot* s, fsv_error* error) {
   return fsv_memory_get_stats(s[0].pointer, s[1].pointer, error);
+}
+static fsv_status call_fsv_memory_get_model(slot* s, fsv_error* error) {
+  return fsv_memory_get_model(s[0].pointer, s[1].pointer, s[2].pointer, error);
 }
 static fsv_status call_fsv_metrics_snapshot(slot* s, fsv_error* error) {
   return fsv_metrics_snapshot(s[0].pointer, s[1].pointer, error);
@@ -529,7 +561,10 @@ const function functions[] = {
     {"requestCancel", "requestCancelAsync", call_fsv_request_cancel, {{"engine", NULL, PARAMETER_HANDLE}, {"request", NULL, PARAMETER_U64}}, 2},
     {"requestSetPriority", "requestSetPriorityAsync", call_fsv_request_set_priority, {{"engine", NULL, PARAMETER_HANDLE}, {"request", NULL, PARAMETER_U64}, {"priority", NULL, PARAMETER_I32}}, 3},
     {"requestGetInfo", "requestGetInfoAsync", call_fsv_request_get_info, {{"engine", NULL, PARAMETER_HANDLE}, {"request", NULL, PARAMETER_U64}, {"info", &table_fsv_request_info, PARAMETER_OUT_STRUCT}}, 3},
+    {"memorySetBudget", "memorySetBudgetAsync", call_fsv_memory_set_budget, {{"engine", NULL, PARAMETER_HANDLE}, {"budgetBytes", NULL, PARAMETER_U64}}, 2},
+    {"memoryTrim", "memoryTrimAsync", call_fsv_memory_trim, {{"engine", NULL, PARAMETER_HANDLE}, {"flags", NULL, PARAMETER_U32}}, 2},
     {"memoryGetStats", "memoryGetStatsAsync", call_fsv_memory_get_stats, {{"engine", NULL, PARAMETER_HANDLE}, {"stats", &table_fsv_memory_stats, PARAMETER_OUT_STRUCT}}, 2},
+    {"memoryGetModel", "memoryGetModelAsync", call_fsv_memory_get_model, {{"engine", NULL, PARAMETER_HANDLE}, {"model", NULL, PARAMETER_HANDLE}, {"memory", &table_fsv_model_memory, PARAMETER_OUT_STRUCT}}, 3},
     {"metricsSnapshot", "metricsSnapshotAsync", call_fsv_metrics_snapshot, {{"engine", NULL, PARAMETER_HANDLE}, {"metrics", &table_fsv_metrics, PARAMETER_OUT_STRUCT}}, 2},
 };
 const size_t function_count = sizeof(functions) / sizeof(functions[0]);

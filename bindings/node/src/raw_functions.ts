@@ -10,6 +10,7 @@ import type {
   MemoryStats,
   Metrics,
   ModelInfo,
+  ModelMemory,
   RequestInfo,
   SamplingOptions,
   SessionInfo,
@@ -180,8 +181,14 @@ export interface RawFunctions {
   requestSetPriorityAsync(engine: bigint, request: number | bigint, priority: number): Promise<void>;
   requestGetInfo(engine: bigint, request: number | bigint): RequestInfo;
   requestGetInfoAsync(engine: bigint, request: number | bigint): Promise<RequestInfo>;
+  memorySetBudget(engine: bigint, budgetBytes: number | bigint): void;
+  memorySetBudgetAsync(engine: bigint, budgetBytes: number | bigint): Promise<void>;
+  memoryTrim(engine: bigint, flags: number): void;
+  memoryTrimAsync(engine: bigint, flags: number): Promise<void>;
   memoryGetStats(engine: bigint): MemoryStats;
   memoryGetStatsAsync(engine: bigint): Promise<MemoryStats>;
+  memoryGetModel(engine: bigint, model: bigint): ModelMemory;
+  memoryGetModelAsync(engine: bigint, model: bigint): Promise<ModelMemory>;
   metricsSnapshot(engine: bigint): Metrics;
   metricsSnapshotAsync(engine: bigint): Promise<Metrics>;
 }

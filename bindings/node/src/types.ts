@@ -292,6 +292,13 @@ export enum EventType {
   ChoiceFinished = 6,
 }
 
+export enum Trim {
+  /** the prefix cache too */
+  Prefixes = 1,
+  /** keys and values of idle sessions too: their next requests compute them again */
+  Sessions = 2,
+}
+
 export interface DeviceInfo {
   /** FSV_DEVICE_* */
   kind: number;
@@ -420,6 +427,8 @@ export interface RequestInfo {
   prefilledTokenCount: number;
   generatedTokenCount: number;
   finishReason: number;
+  /** of the pool that it holds now, blocks shared with others included */
+  kvBytes: number;
 }
 
 export interface MemoryStats {
@@ -444,6 +453,31 @@ export interface MemoryStats {
   sessionCount: number;
   /** blocks of tokens in the prefix cache: given up as soon as memory is needed */
   prefixBlockCount: number;
+  /** of kv_block_bytes_used, those blocks, also where requests and sessions share them */
+  prefixBytes: number;
+  /** each one's highest so far, also at different times */
+  peakWeightBytes: number;
+  peakKvBytes: number;
+  peakActivationBytes: number;
+  peakOtherBytes: number;
+  /** the smallest budget that fsv_memory_set_budget takes now */
+  floorBytes: number;
+}
+
+/** What one model takes; of a request see fsv_request_info.kv_bytes, of a session fsv_session_info.kv_bytes. */
+export interface ModelMemory {
+  /** that have not ended */
+  requestCount: number;
+  /** sum of the next four */
+  totalBytes: number;
+  weightBytes: number;
+  kvBytes: number;
+  activationBytes: number;
+  otherBytes: number;
+  kvBlockBytesUsed: number;
+  kvBlockCount: number;
+  kvBlockFreeCount: number;
+  prefixBytes: number;
 }
 
 export interface Metrics {

@@ -1,8 +1,8 @@
-// int8 matrix kernels with AMX, for sixteen activation rows and more; fewer go to the VNNI kernels, whose bits are the
-// same. A section of a panel's K-blocks is unpacked once to signed bytes, in the order in which tiles read them, and
-// meets all activation rows. A tile product is the exact integer sum of one K-block, which then takes part in the float
-// sum in the canonical order (kernel_api.h). Layouts with scales for half a K-block gain nothing here and stay with
-// VNNI.
+// int8 matrix kernels with AMX, for kTileRowsMin activation rows and more; fewer go to the VNNI kernels, whose bits are
+// the same. A section of a panel's K-blocks is unpacked once to signed bytes, in the order in which tiles read them,
+// and meets all activation rows. A tile product is the exact integer sum of one K-block, which then takes part in the
+// float sum in the canonical order (kernel_api.h). Layouts with scales for half a K-block gain nothing here and stay
+// with VNNI.
 #include "kernels/cpu/amx/tiles.h"
 #include "kernels/cpu/avx512/bytes64.h"
 #include "kernels/cpu/cpu_kernels.h"
@@ -49,6 +49,7 @@ struct Ahead {
 
 template <typename V>
 struct AmxWorkspace {
+  TileConfig full_tiles, rest_tiles;
   Section<V> section;
   Ahead ahead;
   alignas(64) float acc[kChunkRows * kPanelRows];
@@ -94,7 +95,7 @@ FASTSERVE_INLINE void multiply_tile(const int8_t* a, int64_t stride, const uint8
   }
 }
 
-template <typename V>
+template <typename V, int kRows>
 FASTSERVE_INLINE void add_products(const Section<V>& section, int block, const RowGroup& rows, const int32_t* products,
                                    Vec* acc) {
   const Vec scale = load(section.scales + block * kPanelRows);
@@ -103,7 +104,7 @@ FASTSERVE_INLINE void add_products(const Section<V>& section, int block, const R
   Vec min{};
   if constexpr (V::kHasMin) min = load(section.mins + block * kPanelRows);
   FASTSERVE_UNROLL
-  for (int i = 0; i < kTileRows; ++i) {
+  for (int i = 0; i < kRows; ++i) {
     const Vec product = {_mm512_cvtepi32_ps(_mm512_load_si512(products + i * kPanelRows))};
     acc[i] = fma(product, scale * splat(row_scales[i]), acc[i]);
     if constexpr (V::kHasMin) acc[i] = fma(min, splat(row_sums[i]), acc[i]);
@@ -111,7 +112,7 @@ FASTSERVE_INLINE void add_products(const Section<V>& section, int block, const R
 }
 
 // K-block `block`, which lies in buffer kBuffer, while the one kAhead further on is multiplied.
-template <typename V, int kBuffer>
+template <typename V, int kRows, int kBuffer>
 FASTSERVE_INLINE void step(const RowGroup& rows, int block, int blocks, AmxWorkspace<V>* space, Vec* acc) {
   const int next = block + kAhead;
   if (next < blocks) {
@@ -120,16 +121,17 @@ FASTSERVE_INLINE void step(const RowGroup& rows, int block, int blocks, AmxWorks
                                space->products[(kBuffer + kAhead) % kInFlight]);
   }
   space->ahead.go_on();
-  add_products<V>(space->section, block, rows, space->products[kBuffer], acc);
+  add_products<V, kRows>(space->section, block, rows, space->products[kBuffer], acc);
 }
 
-// Sixteen rows against a section; acc_memory [row][16 lanes] is read unless `fresh`, and written.
-template <typename V>
+// Up to kRows rows, as many as tiles are configured for, against a section; acc_memory [row][16 lanes] is read unless
+// `fresh`, and written: what is behind the rows means nothing.
+template <typename V, int kRows>
 FASTSERVE_APART void multiply_rows(const RowGroup& rows, int blocks, bool fresh, AmxWorkspace<V>* space,
                                    float* acc_memory) {
-  Vec acc[kTileRows];
+  Vec acc[kRows];
   FASTSERVE_UNROLL
-  for (int i = 0; i < kTileRows; ++i) acc[i] = fresh ? zero() : load(acc_memory + i * kPanelRows);
+  for (int i = 0; i < kRows; ++i) acc[i] = fresh ? zero() : load(acc_memory + i * kPanelRows);
   multiply_tile<0>(rows.values, rows.value_stride, space->section.quants, space->products[0]);
   if (blocks > 1) {
     multiply_tile<1>(rows.values + kActivationBlock, rows.value_stride, space->section.quants + 8 * kTileRowBytes,
@@ -137,16 +139,16 @@ FASTSERVE_APART void multiply_rows(const RowGroup& rows, int blocks, bool fresh,
   }
   int b = 0;
   for (; b + kInFlight <= blocks; b += kInFlight) {
-    step<V, 0>(rows, b, blocks, space, acc);
-    step<V, 1>(rows, b + 1, blocks, space, acc);
-    step<V, 2>(rows, b + 2, blocks, space, acc);
-    step<V, 3>(rows, b + 3, blocks, space, acc);
+    step<V, kRows, 0>(rows, b, blocks, space, acc);
+    step<V, kRows, 1>(rows, b + 1, blocks, space, acc);
+    step<V, kRows, 2>(rows, b + 2, blocks, space, acc);
+    step<V, kRows, 3>(rows, b + 3, blocks, space, acc);
   }
-  if (b < blocks) step<V, 0>(rows, b, blocks, space, acc);
-  if (b + 1 < blocks) step<V, 1>(rows, b + 1, blocks, space, acc);
-  if (b + 2 < blocks) step<V, 2>(rows, b + 2, blocks, space, acc);
+  if (b < blocks) step<V, kRows, 0>(rows, b, blocks, space, acc);
+  if (b + 1 < blocks) step<V, kRows, 1>(rows, b + 1, blocks, space, acc);
+  if (b + 2 < blocks) step<V, kRows, 2>(rows, b + 2, blocks, space, acc);
   FASTSERVE_UNROLL
-  for (int i = 0; i < kTileRows; ++i) store(acc_memory + i * kPanelRows, acc[i]);
+  for (int i = 0; i < kRows; ++i) store(acc_memory + i * kPanelRows, acc[i]);
 }
 
 RowGroup rows_at(const QuantizedRows& input, int64_t row, int64_t block) {
@@ -156,70 +158,90 @@ RowGroup rows_at(const QuantizedRows& input, int64_t row, int64_t block) {
 }
 
 // Lines of outputs lie a row apart: they are on their way while the sums are computed.
-FASTSERVE_INLINE void prefetch_output(const MatmulArgs& args, int64_t panel, int64_t row_begin) {
+FASTSERVE_INLINE void prefetch_output(const MatmulArgs& args, int64_t panel, int64_t row_begin, int rows) {
   const float* out = args.output + row_begin * args.output_stride + panel * kPanelRows;
-  for (int i = 0; i < kTileRows; ++i) __builtin_prefetch(out + i * args.output_stride, 1);
+  for (int i = 0; i < rows; ++i) __builtin_prefetch(out + i * args.output_stride, 1);
 }
 
-// One panel, rows [row_begin, row_begin + rows), a multiple of 16 and at most kChunkRows.
-template <typename V>
-void run_chunk(const MatmulArgs& args, int64_t panel, int64_t row_begin, int rows, AmxWorkspace<V>* space) {
-  const PackedMatrix& w = *args.weights;
-  const int64_t blocks = w.cols / kActivationBlock;
-  const int64_t sections = (blocks + kSectionBlocks - 1) / kSectionBlocks;
-  const int64_t step = (blocks + sections - 1) / sections;
-  for (int64_t b = 0; b < blocks; b += step) {
-    const int count = static_cast<int>(blocks - b < step ? blocks - b : step);
-    unpack_section<V>(w.data + panel * w.panel_bytes, b, count, &space->section);
-    const bool is_last = b + step >= blocks;
-    const int64_t section_bytes = w.panel_bytes * count / blocks, read_bytes = w.panel_bytes * (b + count) / blocks;
-    const int64_t left_bytes = (args.panel_end - panel) * w.panel_bytes - read_bytes;
-    space->ahead.begin(w.data + panel * w.panel_bytes + read_bytes, section_bytes, left_bytes,
-                       rows / kTileRows * count);
-    for (int i = 0; i < rows; i += kTileRows) {
-      float* acc = space->acc + i * kPanelRows;
-      if (is_last) prefetch_output(args, panel, row_begin + i);
-      multiply_rows<V>(rows_at(*args.input_q8, row_begin + i, b), count, b == 0, space, acc);
-      if (is_last) store_tile(args, panel, row_begin + i, kTileRows, acc);
-    }
-  }
-}
-
-TileConfig tile_config() {
+// Tiles of so many activation rows.
+TileConfig tile_config(int rows) {
   TileConfig config;
-  for (int tile = 0; tile < 2; ++tile) config.set(tile, kTileRows, kTileRowBytes);
-  for (int tile = 4; tile < 6; ++tile) config.set(tile, kTileRows, kActivationBlock);
+  for (int tile = 0; tile < 2; ++tile) config.set(tile, rows, kTileRowBytes);
+  for (int tile = 4; tile < 6; ++tile) config.set(tile, rows, kActivationBlock);
   for (int tile = 6; tile < 8; ++tile) config.set(tile, kActivationBlock / 4, kTileRowBytes);
   return config;
 }
 
-// The rows that fill no tile.
-void run_rest(const MatmulArgs& args, int64_t row_begin) {
-  const QuantizedRows& input = *args.input_q8;
-  const int64_t first = row_begin * (input.cols / kActivationBlock);
-  const QuantizedRows rest_input = {input.values + row_begin * input.cols, input.scales + first, input.sums + first,
-                                    input.cols};
-  MatmulArgs rest = args;
-  rest.input_q8 = &rest_input;
-  rest.m = args.m - row_begin;
-  rest.output = args.output + row_begin * args.output_stride;
-  avx512::matmul_q8_vnni(args.weights->layout)(&rest);
+// Rows [begin, begin + count) of the activations, at most kChunkRows.
+struct RowRange {
+  int64_t begin;
+  int count;
+  int full() const { return count / kTileRows * kTileRows; }
+  int rest() const { return count % kTileRows; }
+};
+
+// K-blocks [begin, begin + count) of a panel.
+struct Stretch {
+  int64_t panel, begin;
+  int count;
+  bool is_last;
+};
+
+// Rows [row, row + count) of the chunk, at most kRows, against the unpacked stretch.
+template <typename V, int kRows>
+FASTSERVE_INLINE void run_rows(const MatmulArgs& args, const Stretch& stretch, const RowRange& rows, int row, int count,
+                               AmxWorkspace<V>* space) {
+  float* acc = space->acc + row * kPanelRows;
+  const RowGroup group = rows_at(*args.input_q8, rows.begin + row, stretch.begin);
+  if (stretch.is_last) prefetch_output(args, stretch.panel, rows.begin + row, count);
+  multiply_rows<V, kRows>(group, stretch.count, stretch.begin == 0, space, acc);
+  if (stretch.is_last) store_tile(args, stretch.panel, rows.begin + row, count, acc);
+}
+
+// One panel. Tiles are configured for full ones, or for the rest where there are no others.
+template <typename V>
+void run_chunk(const MatmulArgs& args, int64_t panel, const RowRange& rows, AmxWorkspace<V>* space) {
+  const PackedMatrix& w = *args.weights;
+  const int64_t blocks = w.cols / kActivationBlock;
+  const int64_t sections = (blocks + kSectionBlocks - 1) / kSectionBlocks;
+  const int64_t step = (blocks + sections - 1) / sections;
+  const int groups = (rows.count + kTileRows - 1) / kTileRows;
+  for (int64_t b = 0; b < blocks; b += step) {
+    const int count = static_cast<int>(blocks - b < step ? blocks - b : step);
+    unpack_section<V>(w.data + panel * w.panel_bytes, b, count, &space->section);
+    const Stretch stretch = {panel, b, count, b + step >= blocks};
+    const int64_t section_bytes = w.panel_bytes * count / blocks, read_bytes = w.panel_bytes * (b + count) / blocks;
+    const int64_t left_bytes = (args.panel_end - panel) * w.panel_bytes - read_bytes;
+    space->ahead.begin(w.data + panel * w.panel_bytes + read_bytes, section_bytes, left_bytes, groups * count);
+    for (int row = 0; row < rows.full(); row += kTileRows) {
+      run_rows<V, kTileRows>(args, stretch, rows, row, kTileRows, space);
+    }
+    if (rows.rest() == 0) continue;
+    if (rows.full() != 0) configure_tiles(space->rest_tiles);
+    if (rows.rest() <= kTileRows / 2) {
+      run_rows<V, kTileRows / 2>(args, stretch, rows, rows.full(), rows.rest(), space);
+    } else {
+      run_rows<V, kTileRows>(args, stretch, rows, rows.full(), rows.rest(), space);
+    }
+    if (rows.full() != 0) configure_tiles(space->full_tiles);
+  }
 }
 
 template <PackedLayout kLayout>
 void matmul_q8_tiles(const MatmulArgs* args) {
   using V = Vectors<kLayout>;
-  const int64_t tiled = args->input_q8->tile_scales != nullptr ? args->m / kTileRows * kTileRows : 0;
-  if (tiled > 0) {
-    AmxWorkspace<V> space;
-    const TileConfig config = tile_config();
-    const TileScope scope(config);
-    for (int64_t row = 0; row < tiled; row += kChunkRows) {
-      const int rows = static_cast<int>(tiled - row < kChunkRows ? tiled - row : kChunkRows);
-      for (int64_t p = args->panel_begin; p < args->panel_end; ++p) run_chunk<V>(*args, p, row, rows, &space);
-    }
+  if (args->input_q8->tile_scales == nullptr || args->m < kTileRowsMin) {
+    return avx512::matmul_q8_vnni(kLayout)(args);
   }
-  if (tiled < args->m) run_rest(*args, tiled);
+  AmxWorkspace<V> space;
+  space.full_tiles = tile_config(kTileRows);
+  space.rest_tiles = tile_config(static_cast<int>(args->m % kTileRows));
+  const TileScope scope(args->m < kTileRows ? space.rest_tiles : space.full_tiles);
+  for (int64_t row = 0; row < args->m; row += kChunkRows) {
+    const RowRange rows = {row, static_cast<int>(args->m - row < kChunkRows ? args->m - row : kChunkRows)};
+    if (rows.full() == 0) configure_tiles(space.rest_tiles);
+    for (int64_t p = args->panel_begin; p < args->panel_end; ++p) run_chunk<V>(*args, p, rows, &space);
+  }
 }
 
 }  // namespace

@@ -24,17 +24,19 @@ struct alignas(64) TileConfig {
   }
 };
 
+inline void configure_tiles(const TileConfig& config) {
+#if defined(__GNUC__)
+  // The header of GCC 12 tells the compiler of 8 of the 64 bytes that are read: the rest would not be written.
+  __asm__ volatile("ldtilecfg %0" : : "m"(config));
+#else
+  _tile_loadconfig(&config);
+#endif
+}
+
 // Tiles in use from here to the end of the scope.
 class TileScope {
  public:
-  explicit TileScope(const TileConfig& config) {
-#if defined(__GNUC__)
-    // The header of GCC 12 tells the compiler of 8 of the 64 bytes that are read: the rest would not be written.
-    __asm__ volatile("ldtilecfg %0" : : "m"(config));
-#else
-    _tile_loadconfig(&config);
-#endif
-  }
+  explicit TileScope(const TileConfig& config) { configure_tiles(config); }
   ~TileScope() { _tile_release(); }
   TileScope(const TileScope&) = delete;
   TileScope& operator=(const TileScope&) = delete;

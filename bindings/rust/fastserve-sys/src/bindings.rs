@@ -1164,8 +1164,8 @@ functions! {
     /// Which kernels of this processor (FSV_KERNELS_FAST) serve which tensors, as one JSON object: `kernels`, the best set,
     /// and `plan`, an array with for each kind of tensor: `tensors` (name, numbers as *), `count`, `type`, `shape`, `layout`
     /// once loaded ("vector" for those of one dimension; null: not supported), and of matrices `activations` (the type that
-    /// they are rounded to), `kernel` (the set that multiplies sixteen rows and more) and `kernel_of_few_rows`. Without
-    /// load_dtype. Blocks on the file.
+    /// they are rounded to), `kernel` (the set that multiplies many rows, with AMX nine and more) and `kernel_of_few_rows`.
+    /// Without load_dtype. Blocks on the file.
     fn fsv_model_plan_json(path: *const c_char, path_size: usize, buffer: *mut c_char, capacity: usize, size: *mut usize, error: *mut fsv_error) -> fsv_status;
     fn fsv_load_config_init(config: *mut fsv_load_config, struct_size: u32);
     fn fsv_memory_estimate_init(estimate: *mut fsv_memory_estimate, struct_size: u32);

@@ -13,6 +13,9 @@ import java.lang.foreign.ValueLayout;
  * @param kvBlockBytesUsed of kv_bytes, holding sequences
  * @param sessionKvBytes of kv_block_bytes_used, held by idle sessions; a block that several share counts for each
  * @param prefixBlockCount blocks of tokens in the prefix cache: given up as soon as memory is needed
+ * @param prefixBytes of kv_block_bytes_used, those blocks, also where requests and sessions share them
+ * @param peakWeightBytes each one's highest so far, also at different times
+ * @param floorBytes the smallest budget that fsv_memory_set_budget takes now
  */
 public record MemoryStats(
         int modelCount,
@@ -28,7 +31,13 @@ public record MemoryStats(
         long kvBlockFreeCount,
         long sessionKvBytes,
         int sessionCount,
-        long prefixBlockCount) {
+        long prefixBlockCount,
+        long prefixBytes,
+        long peakWeightBytes,
+        long peakKvBytes,
+        long peakActivationBytes,
+        long peakOtherBytes,
+        long floorBytes) {
     static MemoryStats read(MemorySegment from) {
         return new MemoryStats(
                 from.get(ValueLayout.JAVA_INT, Raw.MemoryStats.model_count),
@@ -44,6 +53,12 @@ public record MemoryStats(
                 from.get(ValueLayout.JAVA_LONG, Raw.MemoryStats.kv_block_free_count),
                 from.get(ValueLayout.JAVA_LONG, Raw.MemoryStats.session_kv_bytes),
                 from.get(ValueLayout.JAVA_INT, Raw.MemoryStats.session_count),
-                from.get(ValueLayout.JAVA_LONG, Raw.MemoryStats.prefix_block_count));
+                from.get(ValueLayout.JAVA_LONG, Raw.MemoryStats.prefix_block_count),
+                from.get(ValueLayout.JAVA_LONG, Raw.MemoryStats.prefix_bytes),
+                from.get(ValueLayout.JAVA_LONG, Raw.MemoryStats.peak_weight_bytes),
+                from.get(ValueLayout.JAVA_LONG, Raw.MemoryStats.peak_kv_bytes),
+                from.get(ValueLayout.JAVA_LONG, Raw.MemoryStats.peak_activation_bytes),
+                from.get(ValueLayout.JAVA_LONG, Raw.MemoryStats.peak_other_bytes),
+                from.get(ValueLayout.JAVA_LONG, Raw.MemoryStats.floor_bytes));
     }
 }

@@ -692,13 +692,15 @@ final class Raw {
             JAVA_INT.withName("prompt_token_count"),
             JAVA_INT.withName("prefilled_token_count"),
             JAVA_INT.withName("generated_token_count"),
-            JAVA_INT.withName("finish_reason"));
+            JAVA_INT.withName("finish_reason"),
+            JAVA_LONG.withName("kv_bytes"));
         static final long struct_size = Layouts.offset(LAYOUT, "struct_size");
         static final long state = Layouts.offset(LAYOUT, "state");
         static final long prompt_token_count = Layouts.offset(LAYOUT, "prompt_token_count");
         static final long prefilled_token_count = Layouts.offset(LAYOUT, "prefilled_token_count");
         static final long generated_token_count = Layouts.offset(LAYOUT, "generated_token_count");
         static final long finish_reason = Layouts.offset(LAYOUT, "finish_reason");
+        static final long kv_bytes = Layouts.offset(LAYOUT, "kv_bytes");
 
         static MemorySegment make(Arena arena) {
             MemorySegment made = arena.allocate(LAYOUT);
@@ -795,7 +797,13 @@ final class Raw {
             JAVA_LONG.withName("session_kv_bytes"),
             JAVA_INT.withName("session_count"),
             JAVA_INT.withName("reserved"),
-            JAVA_LONG.withName("prefix_block_count"));
+            JAVA_LONG.withName("prefix_block_count"),
+            JAVA_LONG.withName("prefix_bytes"),
+            JAVA_LONG.withName("peak_weight_bytes"),
+            JAVA_LONG.withName("peak_kv_bytes"),
+            JAVA_LONG.withName("peak_activation_bytes"),
+            JAVA_LONG.withName("peak_other_bytes"),
+            JAVA_LONG.withName("floor_bytes"));
         static final long struct_size = Layouts.offset(LAYOUT, "struct_size");
         static final long model_count = Layouts.offset(LAYOUT, "model_count");
         static final long budget_bytes = Layouts.offset(LAYOUT, "budget_bytes");
@@ -812,10 +820,49 @@ final class Raw {
         static final long session_count = Layouts.offset(LAYOUT, "session_count");
         static final long reserved = Layouts.offset(LAYOUT, "reserved");
         static final long prefix_block_count = Layouts.offset(LAYOUT, "prefix_block_count");
+        static final long prefix_bytes = Layouts.offset(LAYOUT, "prefix_bytes");
+        static final long peak_weight_bytes = Layouts.offset(LAYOUT, "peak_weight_bytes");
+        static final long peak_kv_bytes = Layouts.offset(LAYOUT, "peak_kv_bytes");
+        static final long peak_activation_bytes = Layouts.offset(LAYOUT, "peak_activation_bytes");
+        static final long peak_other_bytes = Layouts.offset(LAYOUT, "peak_other_bytes");
+        static final long floor_bytes = Layouts.offset(LAYOUT, "floor_bytes");
 
         static MemorySegment make(Arena arena) {
             MemorySegment made = arena.allocate(LAYOUT);
             fsv_memory_stats_init(made, (int) LAYOUT.byteSize());
+            return made;
+        }
+    }
+
+    /** fsv_model_memory: where its fields lie. */
+    static final class ModelMemory {
+        static final StructLayout LAYOUT = Layouts.struct(
+            JAVA_INT.withName("struct_size"),
+            JAVA_INT.withName("request_count"),
+            JAVA_LONG.withName("total_bytes"),
+            JAVA_LONG.withName("weight_bytes"),
+            JAVA_LONG.withName("kv_bytes"),
+            JAVA_LONG.withName("activation_bytes"),
+            JAVA_LONG.withName("other_bytes"),
+            JAVA_LONG.withName("kv_block_bytes_used"),
+            JAVA_LONG.withName("kv_block_count"),
+            JAVA_LONG.withName("kv_block_free_count"),
+            JAVA_LONG.withName("prefix_bytes"));
+        static final long struct_size = Layouts.offset(LAYOUT, "struct_size");
+        static final long request_count = Layouts.offset(LAYOUT, "request_count");
+        static final long total_bytes = Layouts.offset(LAYOUT, "total_bytes");
+        static final long weight_bytes = Layouts.offset(LAYOUT, "weight_bytes");
+        static final long kv_bytes = Layouts.offset(LAYOUT, "kv_bytes");
+        static final long activation_bytes = Layouts.offset(LAYOUT, "activation_bytes");
+        static final long other_bytes = Layouts.offset(LAYOUT, "other_bytes");
+        static final long kv_block_bytes_used = Layouts.offset(LAYOUT, "kv_block_bytes_used");
+        static final long kv_block_count = Layouts.offset(LAYOUT, "kv_block_count");
+        static final long kv_block_free_count = Layouts.offset(LAYOUT, "kv_block_free_count");
+        static final long prefix_bytes = Layouts.offset(LAYOUT, "prefix_bytes");
+
+        static MemorySegment make(Arena arena) {
+            MemorySegment made = arena.allocate(LAYOUT);
+            fsv_model_memory_init(made, (int) LAYOUT.byteSize());
             return made;
         }
     }
@@ -1639,6 +1686,26 @@ final class Raw {
         }
     }
 
+    private static final MethodHandle handle_fsv_memory_set_budget = Layouts.function("fsv_memory_set_budget", JAVA_INT, JAVA_LONG, JAVA_LONG, ADDRESS);
+
+    static int fsv_memory_set_budget(long engine, long budgetBytes, MemorySegment error) {
+        try {
+            return (int) handle_fsv_memory_set_budget.invokeExact(engine, budgetBytes, error);
+        } catch (Throwable impossible) {
+            throw new AssertionError(impossible);
+        }
+    }
+
+    private static final MethodHandle handle_fsv_memory_trim = Layouts.function("fsv_memory_trim", JAVA_INT, JAVA_LONG, JAVA_INT, ADDRESS);
+
+    static int fsv_memory_trim(long engine, int flags, MemorySegment error) {
+        try {
+            return (int) handle_fsv_memory_trim.invokeExact(engine, flags, error);
+        } catch (Throwable impossible) {
+            throw new AssertionError(impossible);
+        }
+    }
+
     private static final MethodHandle handle_fsv_memory_stats_init = Layouts.function("fsv_memory_stats_init", null, ADDRESS, JAVA_INT);
 
     static void fsv_memory_stats_init(MemorySegment stats, int structSize) {
@@ -1654,6 +1721,26 @@ final class Raw {
     static int fsv_memory_get_stats(long engine, MemorySegment stats, MemorySegment error) {
         try {
             return (int) handle_fsv_memory_get_stats.invokeExact(engine, stats, error);
+        } catch (Throwable impossible) {
+            throw new AssertionError(impossible);
+        }
+    }
+
+    private static final MethodHandle handle_fsv_model_memory_init = Layouts.function("fsv_model_memory_init", null, ADDRESS, JAVA_INT);
+
+    static void fsv_model_memory_init(MemorySegment memory, int structSize) {
+        try {
+            handle_fsv_model_memory_init.invokeExact(memory, structSize);
+        } catch (Throwable impossible) {
+            throw new AssertionError(impossible);
+        }
+    }
+
+    private static final MethodHandle handle_fsv_memory_get_model = Layouts.function("fsv_memory_get_model", JAVA_INT, JAVA_LONG, JAVA_LONG, ADDRESS, ADDRESS);
+
+    static int fsv_memory_get_model(long engine, long model, MemorySegment memory, MemorySegment error) {
+        try {
+            return (int) handle_fsv_memory_get_model.invokeExact(engine, model, memory, error);
         } catch (Throwable impossible) {
             throw new AssertionError(impossible);
         }
@@ -1707,6 +1794,7 @@ final class Raw {
         Logprob.LAYOUT.withName("fsv_logprob"),
         Event.LAYOUT.withName("fsv_event"),
         MemoryStats.LAYOUT.withName("fsv_memory_stats"),
+        ModelMemory.LAYOUT.withName("fsv_model_memory"),
         Metrics.LAYOUT.withName("fsv_metrics"),
     };
 }

@@ -8,19 +8,22 @@ import java.lang.foreign.ValueLayout;
  * What the library tells in fsv_request_info.
  * @param state FSV_REQUEST_*; PAUSED: its events are not being polled
  * @param prefilledTokenCount of the prompt, so far
+ * @param kvBytes of the pool that it holds now, blocks shared with others included
  */
 public record RequestInfo(
         int state,
         int promptTokenCount,
         int prefilledTokenCount,
         int generatedTokenCount,
-        int finishReason) {
+        int finishReason,
+        long kvBytes) {
     static RequestInfo read(MemorySegment from) {
         return new RequestInfo(
                 from.get(ValueLayout.JAVA_INT, Raw.RequestInfo.state),
                 from.get(ValueLayout.JAVA_INT, Raw.RequestInfo.prompt_token_count),
                 from.get(ValueLayout.JAVA_INT, Raw.RequestInfo.prefilled_token_count),
                 from.get(ValueLayout.JAVA_INT, Raw.RequestInfo.generated_token_count),
-                from.get(ValueLayout.JAVA_INT, Raw.RequestInfo.finish_reason));
+                from.get(ValueLayout.JAVA_INT, Raw.RequestInfo.finish_reason),
+                from.get(ValueLayout.JAVA_LONG, Raw.RequestInfo.kv_bytes));
     }
 }
