@@ -304,6 +304,12 @@ typedef struct fsv_engine_config {
    * of that name. A relative folder is one of the working directory at that time. */
   const char* write_folder;
   size_t write_folder_size;
+  /* The latency D that 95 of 100 steps are to stay within; 0 (default): none. A step gives each of its streams a token,
+   * so D is also the time between two tokens. The batch grows while steps keep to D and shrinks when they do not, with
+   * their cost as measured; it is never smaller than what saves time, so a D that this model cannot keep on this
+   * machine is missed (batch_objective in fsv_metrics tells). While prompts queue up one step in 40 takes up to 4 D:
+   * bursts are absorbed within the 5 of 100. */
+  uint64_t step_target_us;
 } fsv_engine_config;
 
 FSV_API void fsv_engine_config_init(fsv_engine_config* config, uint32_t struct_size);
@@ -329,6 +335,8 @@ FSV_API fsv_status fsv_engine_step(fsv_engine* engine, uint64_t max_us, uint32_t
 /* Stops and resumes computation between layers; submits and polls still work. Idempotent. */
 FSV_API fsv_status fsv_engine_pause(fsv_engine* engine, fsv_error* error);
 FSV_API fsv_status fsv_engine_resume(fsv_engine* engine, fsv_error* error);
+/* Changes step_target_us of the engine's config, from the next step on; 0: none. */
+FSV_API fsv_status fsv_engine_set_step_target(fsv_engine* engine, uint64_t step_target_us, fsv_error* error);
 
 /* ---------------------------------------------------------------------------------------------------------
  * Models
@@ -1012,6 +1020,13 @@ typedef struct fsv_metrics {
   uint64_t prefix_hit_tokens;
   uint64_t prefix_evictions;  /* blocks of tokens */
   uint64_t recomputed_tokens; /* that this cost, in prefill_tokens too */
+  /* Batching, of the model that computed last, over its last 128 steps; zeros before the first. */
+  uint64_t step_target_us;       /* D, as set now; 0: none */
+  uint64_t step_us_p95;          /* L: 95 of 100 steps were not longer */
+  uint64_t batch_tokens_max;     /* that the last step might have had */
+  double tokens_per_second;      /* T, rows computed */
+  double tokens_per_second_full; /* Tmax: of the same mix in batches of max_batch_tokens, by the cost model */
+  double batch_objective;        /* J = (D - L) / D / 2 + T / Tmax / 2; 0 without D */
 } fsv_metrics;
 
 FSV_API void fsv_metrics_init(fsv_metrics* metrics, uint32_t struct_size);

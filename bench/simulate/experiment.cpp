@@ -27,7 +27,7 @@ class OracleScheduler final : public Scheduler {
                              profile_.cost.prefill_token_ns * (view.decoding ? 0 : view.pending_tokens);
       return Urgency{.level = static_cast<int64_t>(left_ns), .order = view.arrival_ns, .id = view.id};
     });
-    builder_.fill(input.max_batch_tokens, nullptr, [](const void*, const Candidate& urgent, const Candidate& victim) {
+    builder_.fill({}, nullptr, [](const void*, const Candidate& urgent, const Candidate& victim) {
       return 2 * urgent.urgency.level < victim.urgency.level;
     });
   }
@@ -45,7 +45,7 @@ class ArrivalScheduler final : public Scheduler {
   void plan(const SchedulerInput& input, Plan& plan) override {
     builder_.begin(input, plan);
     builder_.rank([](const SequenceView& view, bool) { return Urgency{.order = view.arrival_ns, .id = view.id}; });
-    builder_.fill(input.max_batch_tokens, nullptr, nullptr);
+    builder_.fill({}, nullptr, nullptr);
   }
   void reserve(size_t view_count) override { builder_.reserve(view_count); }
   size_t residents_max(size_t slots, size_t) const override { return slots; }
@@ -54,22 +54,32 @@ class ArrivalScheduler final : public Scheduler {
   PlanBuilder builder_;
 };
 
+// What percentiles are taken of.
+struct Samples {
+  std::vector<double> queue, first, gap, longest_gap, completion;
+
+  void add(const SimulatedRequest& request, const Outcome& outcome) {
+    queue.push_back(seconds(outcome.first_row_ns - request.arrival_ns));
+    first.push_back(seconds(outcome.first_token_ns - request.arrival_ns));
+    longest_gap.push_back(seconds(outcome.longest_gap_ns));
+    completion.push_back(seconds(outcome.finished_ns - request.arrival_ns));
+    for (const int32_t us : outcome.gaps_us) gap.push_back(1e-6 * us);
+  }
+};
+
 Bucket bucket_of(const std::vector<SimulatedRequest>& requests, const SimulationResult& result, std::string name,
                  int32_t least, int32_t most, int32_t SimulatedRequest::* length) {
+  Samples samples;
+  for (size_t i = 0; i < requests.size(); ++i) {
+    if (requests[i].*length >= least && requests[i].*length <= most) samples.add(requests[i], result.outcomes[i]);
+  }
   Bucket bucket;
   bucket.name = std::move(name);
-  std::vector<double> first, gap, completion;
-  for (size_t i = 0; i < requests.size(); ++i) {
-    if (requests[i].*length < least || requests[i].*length > most) continue;
-    const Outcome& outcome = result.outcomes[i];
-    first.push_back(seconds(outcome.first_token_ns - requests[i].arrival_ns));
-    gap.push_back(seconds(outcome.longest_gap_ns));
-    completion.push_back(seconds(outcome.finished_ns - requests[i].arrival_ns));
-  }
-  bucket.count = first.size();
-  bucket.first_token = percentiles_of(first);
-  bucket.longest_gap = percentiles_of(gap);
-  bucket.completion = percentiles_of(completion);
+  bucket.count = samples.first.size();
+  bucket.first_token = percentiles_of(samples.first);
+  bucket.gap = percentiles_of(samples.gap);
+  bucket.longest_gap = percentiles_of(samples.longest_gap);
+  bucket.completion = percentiles_of(samples.completion);
   return bucket;
 }
 
@@ -103,18 +113,22 @@ Percentiles percentiles_of(std::vector<double>& values) {
 Summary summarize(const std::vector<SimulatedRequest>& requests, const SimulationResult& result) {
   Summary summary;
   summary.count = requests.size();
-  std::vector<double> first, completion, interactive;
+  Samples samples;
+  std::vector<double> interactive, steps;
   double tokens = 0;
   for (size_t i = 0; i < requests.size(); ++i) {
     const Outcome& outcome = result.outcomes[i];
-    first.push_back(seconds(outcome.first_token_ns - requests[i].arrival_ns));
-    completion.push_back(seconds(outcome.finished_ns - requests[i].arrival_ns));
-    if (requests[i].priority > 0) interactive.push_back(first.back());
-    summary.token_s_mean += completion.back() / outcome.generated / static_cast<double>(requests.size());
+    samples.add(requests[i], outcome);
+    if (requests[i].priority > 0) interactive.push_back(samples.first.back());
+    summary.token_s_mean += samples.completion.back() / outcome.generated / static_cast<double>(requests.size());
     tokens += outcome.generated;
   }
-  summary.first_token = percentiles_of(first);
-  summary.completion = percentiles_of(completion);
+  for (const int32_t us : result.steps_us) steps.push_back(1e-6 * us);
+  summary.first_token = percentiles_of(samples.first);
+  summary.completion = percentiles_of(samples.completion);
+  summary.queue = percentiles_of(samples.queue);
+  summary.gap = percentiles_of(samples.gap);
+  summary.step = percentiles_of(steps);
   summary.interactive_first_token = percentiles_of(interactive);
   summary.tokens_per_second = tokens / std::max(seconds(result.end_ns), 1e-9);
   summary.by_output = buckets_of(requests, result, &SimulatedRequest::output_tokens);
@@ -130,13 +144,13 @@ Summary summarize(const std::vector<SimulatedRequest>& requests, const Simulatio
 
 Result<std::unique_ptr<Scheduler>> create_policy(const std::string& name, const std::vector<SimulatedRequest>& requests,
                                                  const CostProfile& profile) {
-  if (name == "fcfs") return create_fcfs_scheduler();
+  if (name == "fcfs" || name == "alone") return create_fcfs_scheduler();
   if (name == "mlfq") return create_mlfq_scheduler();
   if (name == "adaptive") return create_adaptive_scheduler();
   if (name == "arrival") return std::unique_ptr<Scheduler>(std::make_unique<ArrivalScheduler>());
   if (name == "oracle") return std::unique_ptr<Scheduler>(std::make_unique<OracleScheduler>(requests, profile));
   return Status(StatusCode::kInvalidArgument,
-                format("there is no policy \"", name, "\": fcfs, mlfq, adaptive, arrival, oracle"));
+                format("there is no policy \"", name, "\": fcfs, mlfq, adaptive, arrival, oracle, alone"));
 }
 
 // One request alone, of lengths as the source has them on average.
@@ -174,21 +188,35 @@ Result<Run> run_at(const Setting& setting, const std::string& policy, double rat
   Run run;
   run.requests = setting.is_burst ? draw_burst(setting.source, setting.request_count, rate, {}, seed)
                                   : draw_requests(setting.source, setting.request_count, rate, seed);
+  if (policy == "alone") {
+    std::erase_if(run.requests, [](const SimulatedRequest& request) { return request.priority <= 0; });
+    if (run.requests.empty()) {
+      return Status(StatusCode::kInvalidArgument,
+                    "no request of this workload is above class 0: policy alone has none");
+    }
+  }
   FSV_ASSIGN(const SimulationResult result, simulate(setting, policy, run.requests, seed));
   run.summary = summarize(run.requests, result);
   return run;
 }
 
-Result<double> rate_at_objective(const Setting& setting, const std::string& policy, double capacity, uint64_t seed) {
-  const double objective_s = kObjectiveFactor * uncontended_token_s(setting);
+Result<double> highest_rate(double first_rate, const std::function<Result<bool>(double rate)>& keeps) {
   double kept = 0, broken = 0;
-  for (double rate = capacity / 2; broken == 0 || broken / kept > 1.02;) {
-    FSV_ASSIGN(const Run run, run_at(setting, policy, rate, seed));
-    (run.summary.token_s_mean <= objective_s ? kept : broken) = rate;
-    if (kept > 64 * capacity || (kept == 0 && rate < capacity / 1000)) return kept;
+  for (double rate = first_rate; broken == 0 || broken / kept > 1.02;) {
+    FSV_ASSIGN(const bool is_kept, keeps(rate));
+    (is_kept ? kept : broken) = rate;
+    if (kept > 128 * first_rate || (kept == 0 && rate < first_rate / 500)) return kept;
     rate = kept == 0 ? rate / 2 : broken == 0 ? rate * 2 : std::sqrt(kept * broken);
   }
   return kept;
+}
+
+Result<double> rate_at_objective(const Setting& setting, const std::string& policy, double capacity, uint64_t seed) {
+  const double objective_s = kObjectiveFactor * uncontended_token_s(setting);
+  return highest_rate(capacity / 2, [&](double rate) -> Result<bool> {
+    FSV_ASSIGN(const Run run, run_at(setting, policy, rate, seed));
+    return run.summary.token_s_mean <= objective_s;
+  });
 }
 
 }  // namespace fastserve::simulate

@@ -1,5 +1,6 @@
 // Experiments: capacity, runs at a share of it, and the highest rate at which a policy keeps its objective.
 #pragma once
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -19,12 +20,13 @@ Percentiles percentiles_of(std::vector<double>& values);
 struct Bucket {
   std::string name;
   size_t count = 0;
-  Percentiles first_token, longest_gap, completion;
+  Percentiles first_token, gap, longest_gap, completion;  // gap: of all times between two tokens
 };
 
 struct Summary {
   size_t count = 0;
-  Percentiles first_token, completion;
+  Percentiles first_token, completion, gap, step;
+  Percentiles queue;        // from arrival to the first row
   double token_s_mean = 0;  // completion over tokens, its mean over requests
   double tokens_per_second = 0;
   std::vector<Bucket> by_output, by_prompt;
@@ -49,7 +51,8 @@ constexpr double kObjectiveFactor = 10;
 double uncontended_token_s(const Setting& setting);
 
 // fcfs, mlfq, adaptive; arrival: fcfs that is blind to classes; oracle: the shortest remaining service first, lengths
-// known. `requests` must outlive it.
+// known; alone: fcfs of the requests above class 0, as if nobody else had come: the bound of what a policy can do for
+// them. `requests` must outlive it.
 Result<std::unique_ptr<Scheduler>> create_policy(const std::string& name, const std::vector<SimulatedRequest>& requests,
                                                  const CostProfile& profile);
 
@@ -62,7 +65,9 @@ struct Run {
 };
 Result<Run> run_at(const Setting& setting, const std::string& policy, double rate, uint64_t seed);
 
-// The highest rate of arrivals, to 2%, at which the objective is kept.
+// The highest rate of arrivals, to 2%, at which `keeps` holds; looks for it from `first_rate` on. 0: at none.
+Result<double> highest_rate(double first_rate, const std::function<Result<bool>(double rate)>& keeps);
+// The highest rate at which the objective is kept.
 Result<double> rate_at_objective(const Setting& setting, const std::string& policy, double capacity, uint64_t seed);
 
 }  // namespace fastserve::simulate

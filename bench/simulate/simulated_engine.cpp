@@ -20,24 +20,11 @@ Result<SimulationResult> SimulatedEngine::run(const std::vector<SimulatedRequest
   SimulationResult result;
   result.outcomes.resize(requests.size());
   random_.seed(seed);
-  cost_ = CostModel();
-  now_ns_ = 0;
-  next_arrival_ = alive_ = 0;
-  recomputed_tokens_ = 0;
   resident_max_ = scheduler.residents_max(static_cast<size_t>(options_.slots), options_.queue_max);
-  jobs_.clear();
-  jobs_.reserve(requests.size());
-  for (const SimulatedRequest& asked : requests) {
-    if (!kv_.can_ever_admit(asked.prompt_tokens + asked.max_tokens, profile_.max_batch_tokens)) {
-      return Status(StatusCode::kBudgetTooSmall, format("a request of ", asked.prompt_tokens, " + ", asked.max_tokens,
-                                                        " tokens is more than all KV there is"));
-    }
-    jobs_.emplace_back();
-    jobs_.back().asked = &asked;
-    jobs_.back().id = jobs_.size();
-  }
+  FSV_TRY(take(requests));
   for (;;) {
-    arrive(requests, result);
+    collect_cancelled(result);
+    arrive(requests);
     if (step(scheduler, result)) continue;
     if (next_arrival_ == requests.size()) break;
     now_ns_ = std::max(now_ns_, requests[next_arrival_].arrival_ns);
@@ -49,11 +36,54 @@ Result<SimulationResult> SimulatedEngine::run(const std::vector<SimulatedRequest
   return result;
 }
 
-void SimulatedEngine::arrive(const std::vector<SimulatedRequest>& requests, SimulationResult&) {
+Status SimulatedEngine::take(const std::vector<SimulatedRequest>& requests) {
+  cost_ = CostModel();
+  batching_ = BatchController();
+  now_ns_ = 0;
+  next_arrival_ = next_cancel_ = alive_ = 0;
+  recomputed_tokens_ = 0;
+  jobs_.clear();
+  cancels_.clear();
+  jobs_.reserve(requests.size());
+  if (options_.checks) text_ = SimulatedText(kv_.pool(0).block_count());
+  for (const SimulatedRequest& asked : requests) {
+    if (!kv_.can_ever_admit(asked.prompt_tokens + asked.max_tokens, profile_.max_batch_tokens)) {
+      return {StatusCode::kBudgetTooSmall, format("a request of ", asked.prompt_tokens, " + ", asked.max_tokens,
+                                                  " tokens is more than all KV there is")};
+    }
+    Job& job = jobs_.emplace_back();
+    job.asked = &asked;
+    job.id = jobs_.size();
+    if (options_.checks) job.tokens = SimulatedText::prompt(job.id, asked.prompt_tokens);
+    if (asked.cancel_ns > 0) cancels_.push_back(&job);
+  }
+  std::stable_sort(cancels_.begin(), cancels_.end(),
+                   [](const Job* a, const Job* b) { return a->asked->cancel_ns < b->asked->cancel_ns; });
+  return {};
+}
+
+void SimulatedEngine::arrive(const std::vector<SimulatedRequest>& requests) {
   while (next_arrival_ < requests.size() && alive_ < options_.queue_max &&
          requests[next_arrival_].arrival_ns <= now_ns_) {
-    waiting_.push_back(&jobs_[next_arrival_++]);
+    Job& job = jobs_[next_arrival_++];
+    if (job.is_over) continue;
+    job.has_arrived = true;
+    waiting_.push_back(&job);
     ++alive_;
+  }
+}
+
+void SimulatedEngine::collect_cancelled(SimulationResult& result) {
+  for (; next_cancel_ < cancels_.size() && cancels_[next_cancel_]->asked->cancel_ns <= now_ns_; ++next_cancel_) {
+    Job& job = *cancels_[next_cancel_];
+    if (job.is_over) continue;
+    job.is_over = true;
+    result.outcomes[job.id - 1].is_cancelled = true;
+    if (!job.has_arrived) continue;
+    kv_.release(job.kv);
+    std::erase(waiting_, &job);
+    std::erase(running_, &job);
+    --alive_;
   }
 }
 
@@ -100,60 +130,79 @@ bool SimulatedEngine::step(Scheduler& scheduler, SimulationResult& result) {
   waiting_views_.clear();
   for (Job* job : running_) running_views_.push_back(view_of(*job));
   for (Job* job : waiting_) waiting_views_.push_back(view_of(*job));
-  SchedulerInput input{running_views_, waiting_views_, profile_.max_batch_tokens, profile_.max_batch_tokens, this};
+  const int32_t rows_max = options_.batch_tokens > 0 ? options_.batch_tokens : profile_.max_batch_tokens;
+  SchedulerInput input{running_views_, waiting_views_, rows_max, rows_max, this};
   input.slots = options_.slots;
   input.now_ns = now_ns_;
   input.kv_tokens_free = kv_.unpromised_tokens();
   input.cost = &cost_;
   dropped_.clear();
   const auto began = std::chrono::steady_clock::now();
+  if (options_.step_target_ns > 0) {
+    const BatchDemand demand = demand_of(running_views_, waiting_views_);
+    input.max_batch_tokens = batching_.tokens_max(options_.step_target_ns, cost_, demand, rows_max);
+  }
   scheduler.plan(input, plan_);
   result.scheduler_ns += (std::chrono::steady_clock::now() - began).count();
   if (options_.checks) check_plan(input, plan_, result);
-  if (running_.size() > planned_running_.size() || !dropped_.empty()) {
-    std::erase_if(waiting_, [](const Job* job) { return !job->kv.groups.empty() && job->kv.admitted; });
-    for (Job* job : dropped_) {
-      waiting_.insert(std::upper_bound(waiting_.begin(), waiting_.end(), job,
-                                       [](const Job* a, const Job* b) { return a->id < b->id; }),
-                      job);
-    }
-    if (next_arrival_ == jobs_.size() && waiting_.empty() && result.last_admission_ns == 0) {
-      result.last_admission_ns = now_ns_;
-      result.done_by_last_admission = jobs_.size() - alive_;
-    }
-  }
-  result.drops += dropped_.size();
-  result.resident_peak = std::max(result.resident_peak, running_.size());
+  settle_admissions(result);
   if (plan_.entries.empty()) return false;
   const StepWork work = work_of(input, plan_);
   const double spread = std::uniform_real_distribution<double>(1 - options_.noise, 1 + options_.noise)(random_);
   const auto duration_ns = std::max<int64_t>(static_cast<int64_t>(profile_.step_ns(work) * spread), 1);
+  const int64_t began_ns = now_ns_;
   now_ns_ += duration_ns;
   cost_.observe(work, duration_ns);
+  batching_.record(work.prefill_tokens + work.decode_rows, duration_ns);
+  result.steps_us.push_back(static_cast<int32_t>(std::min<int64_t>(duration_ns / 1000, INT32_MAX)));
   ++result.steps;
   for (const PlanEntry& entry : plan_.entries) {
     Job& job = *(entry.from_waiting ? planned_waiting_ : planned_running_)[entry.index];
+    Outcome& outcome = result.outcomes[job.id - 1];
+    if (outcome.first_row_ns < 0) outcome.first_row_ns = began_ns;
     if (!advance(job, entry.token_count, result)) continue;
     scheduler.finished(job.record);
     kv_.release(job.kv);
     std::erase(running_, &job);
+    job.is_over = true;
     --alive_;
   }
   return true;
+}
+
+// Who was admitted waits no more; who was dropped waits again, where it came in.
+void SimulatedEngine::settle_admissions(SimulationResult& result) {
+  result.drops += dropped_.size();
+  result.resident_peak = std::max(result.resident_peak, running_.size());
+  if (running_.size() <= planned_running_.size() && dropped_.empty()) return;
+  std::erase_if(waiting_, [](const Job* job) { return !job->kv.groups.empty() && job->kv.admitted; });
+  for (Job* job : dropped_) {
+    waiting_.insert(std::upper_bound(waiting_.begin(), waiting_.end(), job,
+                                     [](const Job* a, const Job* b) { return a->id < b->id; }),
+                    job);
+  }
+  if (next_arrival_ == jobs_.size() && waiting_.empty() && result.last_admission_ns == 0) {
+    result.last_admission_ns = now_ns_;
+    result.done_by_last_admission = jobs_.size() - alive_;
+  }
 }
 
 bool SimulatedEngine::advance(Job& job, int32_t rows, SimulationResult& result) {
   if (!kv_.reserve(job.kv, job.computed + rows) && result.broken.empty()) {
     result.broken = format("request ", job.id, ": no block for token ", job.computed + rows);
   }
+  if (options_.checks) text_.compute(job.kv.groups[0].blocks, job.tokens, job.computed, rows);
   job.computed += rows;
   if (job.computed < job.token_count()) return false;
+  if (options_.checks) job.tokens.push_back(text_.next(job.kv.groups[0].blocks, job.computed));
   ++job.generated;
   Outcome& outcome = result.outcomes[job.id - 1];
   if (job.generated == 1) {
     outcome.first_token_ns = now_ns_;
   } else {
-    outcome.longest_gap_ns = std::max(outcome.longest_gap_ns, now_ns_ - job.last_token_ns);
+    const int64_t gap_ns = now_ns_ - job.last_token_ns;
+    outcome.longest_gap_ns = std::max(outcome.longest_gap_ns, gap_ns);
+    outcome.gaps_us.push_back(static_cast<int32_t>(std::min<int64_t>(gap_ns / 1000, INT32_MAX)));
   }
   job.last_token_ns = now_ns_;
   outcome.generated = job.generated;
@@ -191,7 +240,13 @@ void SimulatedEngine::check_end(SimulationResult& result) const {
     result.broken = "blocks or promises are left at the end";
   }
   for (const Job& job : jobs_) {
-    if (job.generated != job.asked->output_tokens) result.broken = format("request ", job.id, " lost or won tokens");
+    const bool is_cancelled = result.outcomes[job.id - 1].is_cancelled;
+    if (!is_cancelled && job.generated != job.asked->output_tokens) {
+      result.broken = format("request ", job.id, " lost or won tokens");
+    }
+    if (job.tokens != SimulatedText::alone(job.id, job.asked->prompt_tokens, job.generated)) {
+      result.broken = format("request ", job.id, " says what it would not say alone");
+    }
   }
 }
 

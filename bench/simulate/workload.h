@@ -18,6 +18,7 @@ struct SimulatedRequest {
   uint64_t tenant = 0;
   int64_t first_token_deadline_ns = 0;  // after the arrival; 0: none
   int64_t token_deadline_ns = 0;        // between tokens; 0: none
+  int64_t cancel_ns = 0;                // when its sender loses interest; 0: never
 };
 
 struct Lengths {

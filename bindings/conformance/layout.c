@@ -117,6 +117,7 @@ static void print_fsv_engine_config(void) {
   FIELD(fsv_engine_config, reserved);
   FIELD(fsv_engine_config, write_folder);
   FIELD(fsv_engine_config, write_folder_size);
+  FIELD(fsv_engine_config, step_target_us);
   END();
 }
 static void print_fsv_model_info(void) {
@@ -435,6 +436,12 @@ static void print_fsv_metrics(void) {
   FIELD(fsv_metrics, prefix_hit_tokens);
   FIELD(fsv_metrics, prefix_evictions);
   FIELD(fsv_metrics, recomputed_tokens);
+  FIELD(fsv_metrics, step_target_us);
+  FIELD(fsv_metrics, step_us_p95);
+  FIELD(fsv_metrics, batch_tokens_max);
+  FIELD(fsv_metrics, tokens_per_second);
+  FIELD(fsv_metrics, tokens_per_second_full);
+  FIELD(fsv_metrics, batch_objective);
   END();
 }
 

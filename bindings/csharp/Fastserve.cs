@@ -553,6 +553,8 @@ namespace Fastserve
         /// <summary>The one folder that the library may write into; NULL or empty (default): none, and it writes nothing anywhere. Calls that write name plain files: without folders, devices and what only some systems accept, not "*.part", at most 200 bytes. A file appears under its name when it is complete, in place of an older one; until then it is called "&lt;name&gt;.part" and goes away if anything fails. What a process that was killed left of it goes with the next write of that name. A relative folder is one of the working directory at that time.</summary>
         public IntPtr WriteFolder;
         public UIntPtr WriteFolderSize;
+        /// <summary>The latency D that 95 of 100 steps are to stay within; 0 (default): none. A step gives each of its streams a token, so D is also the time between two tokens. The batch grows while steps keep to D and shrinks when they do not, with their cost as measured; it is never smaller than what saves time, so a D that this model cannot keep on this machine is missed (batch_objective in fsv_metrics tells). While prompts queue up one step in 40 takes up to 4 D: bursts are absorbed within the 5 of 100.</summary>
+        public ulong StepTargetUs;
 
         /// <summary>With the library's defaults.</summary>
         public static EngineConfig Default()
@@ -1162,6 +1164,18 @@ namespace Fastserve
         public ulong PrefixEvictions;
         /// <summary>that this cost, in prefill_tokens too</summary>
         public ulong RecomputedTokens;
+        /// <summary>Batching, of the model that computed last, over its last 128 steps; zeros before the first. D, as set now; 0: none</summary>
+        public ulong StepTargetUs;
+        /// <summary>L: 95 of 100 steps were not longer</summary>
+        public ulong StepUsP95;
+        /// <summary>that the last step might have had</summary>
+        public ulong BatchTokensMax;
+        /// <summary>T, rows computed</summary>
+        public double TokensPerSecond;
+        /// <summary>Tmax: of the same mix in batches of max_batch_tokens, by the cost model</summary>
+        public double TokensPerSecondFull;
+        /// <summary>J = (D - L) / D / 2 + T / Tmax / 2; 0 without D</summary>
+        public double BatchObjective;
 
         /// <summary>With the library's defaults.</summary>
         public static Metrics Default()
@@ -1225,6 +1239,8 @@ namespace Fastserve
         internal static extern int fsv_engine_pause(IntPtr @engine, ref RawError @error);
         [DllImport(Library, CallingConvention = CallingConvention.Cdecl)]
         internal static extern int fsv_engine_resume(IntPtr @engine, ref RawError @error);
+        [DllImport(Library, CallingConvention = CallingConvention.Cdecl)]
+        internal static extern int fsv_engine_set_step_target(IntPtr @engine, ulong @step_target_us, ref RawError @error);
         [DllImport(Library, CallingConvention = CallingConvention.Cdecl)]
         internal static extern void fsv_model_info_init(out ModelInfo @info, uint @struct_size);
         [DllImport(Library, CallingConvention = CallingConvention.Cdecl)]
@@ -1442,6 +1458,7 @@ namespace Fastserve
             text.Append(" reserved@" + Marshal.OffsetOf(typeof(EngineConfig), "Reserved") + ":" + Marshal.SizeOf(typeof(uint)));
             text.Append(" write_folder@" + Marshal.OffsetOf(typeof(EngineConfig), "WriteFolder") + ":" + IntPtr.Size);
             text.Append(" write_folder_size@" + Marshal.OffsetOf(typeof(EngineConfig), "WriteFolderSize") + ":" + IntPtr.Size);
+            text.Append(" step_target_us@" + Marshal.OffsetOf(typeof(EngineConfig), "StepTargetUs") + ":" + Marshal.SizeOf(typeof(ulong)));
             text.Append("\n");
             text.Append("fsv_model_info=" + Marshal.SizeOf(typeof(ModelInfo)));
             text.Append(" struct_size@" + Marshal.OffsetOf(typeof(ModelInfo), "StructSize") + ":" + Marshal.SizeOf(typeof(uint)));
@@ -1720,6 +1737,12 @@ namespace Fastserve
             text.Append(" prefix_hit_tokens@" + Marshal.OffsetOf(typeof(Metrics), "PrefixHitTokens") + ":" + Marshal.SizeOf(typeof(ulong)));
             text.Append(" prefix_evictions@" + Marshal.OffsetOf(typeof(Metrics), "PrefixEvictions") + ":" + Marshal.SizeOf(typeof(ulong)));
             text.Append(" recomputed_tokens@" + Marshal.OffsetOf(typeof(Metrics), "RecomputedTokens") + ":" + Marshal.SizeOf(typeof(ulong)));
+            text.Append(" step_target_us@" + Marshal.OffsetOf(typeof(Metrics), "StepTargetUs") + ":" + Marshal.SizeOf(typeof(ulong)));
+            text.Append(" step_us_p95@" + Marshal.OffsetOf(typeof(Metrics), "StepUsP95") + ":" + Marshal.SizeOf(typeof(ulong)));
+            text.Append(" batch_tokens_max@" + Marshal.OffsetOf(typeof(Metrics), "BatchTokensMax") + ":" + Marshal.SizeOf(typeof(ulong)));
+            text.Append(" tokens_per_second@" + Marshal.OffsetOf(typeof(Metrics), "TokensPerSecond") + ":" + Marshal.SizeOf(typeof(double)));
+            text.Append(" tokens_per_second_full@" + Marshal.OffsetOf(typeof(Metrics), "TokensPerSecondFull") + ":" + Marshal.SizeOf(typeof(double)));
+            text.Append(" batch_objective@" + Marshal.OffsetOf(typeof(Metrics), "BatchObjective") + ":" + Marshal.SizeOf(typeof(double)));
             text.Append("\n");
             return text.ToString();
         }

@@ -419,6 +419,8 @@ type EngineConfig struct {
 	ThreadPriority uint32
 	// 1: keys and values of texts that are over stay until memory is needed, and requests that begin with the same tokens (in blocks of 16) share them, whoever asked; no token differs. Of layers that see a window a text keeps what its end sees. 0 (default): none
 	PrefixCache uint32
+	// The latency D that 95 of 100 steps are to stay within; 0 (default): none. A step gives each of its streams a token, so D is also the time between two tokens. The batch grows while steps keep to D and shrinks when they do not, with their cost as measured; it is never smaller than what saves time, so a D that this model cannot keep on this machine is missed (batch_objective in fsv_metrics tells). While prompts queue up one step in 40 takes up to 4 D: bursts are absorbed within the 5 of 100.
+	StepTargetUs uint64
 }
 
 func (s *EngineConfig) read(from *C.fsv_engine_config) {
@@ -440,6 +442,7 @@ func (s *EngineConfig) read(from *C.fsv_engine_config) {
 	s.LogLevel = int32(from.log_level)
 	s.ThreadPriority = uint32(from.thread_priority)
 	s.PrefixCache = uint32(from.prefix_cache)
+	s.StepTargetUs = uint64(from.step_target_us)
 }
 
 func (s *EngineConfig) write(to *C.fsv_engine_config) {
@@ -461,6 +464,7 @@ func (s *EngineConfig) write(to *C.fsv_engine_config) {
 	to.log_level = C.int32_t(s.LogLevel)
 	to.thread_priority = C.uint32_t(s.ThreadPriority)
 	to.prefix_cache = C.uint32_t(s.PrefixCache)
+	to.step_target_us = C.uint64_t(s.StepTargetUs)
 }
 
 // DefaultEngineConfig has the library's defaults.
@@ -1067,6 +1071,18 @@ type Metrics struct {
 	PrefixEvictions uint64
 	// that this cost, in prefill_tokens too
 	RecomputedTokens uint64
+	// Batching, of the model that computed last, over its last 128 steps; zeros before the first. D, as set now; 0: none
+	StepTargetUs uint64
+	// L: 95 of 100 steps were not longer
+	StepUsP95 uint64
+	// that the last step might have had
+	BatchTokensMax uint64
+	// T, rows computed
+	TokensPerSecond float64
+	// Tmax: of the same mix in batches of max_batch_tokens, by the cost model
+	TokensPerSecondFull float64
+	// J = (D - L) / D / 2 + T / Tmax / 2; 0 without D
+	BatchObjective float64
 }
 
 func (s *Metrics) read(from *C.fsv_metrics) {
@@ -1093,6 +1109,12 @@ func (s *Metrics) read(from *C.fsv_metrics) {
 	s.PrefixHitTokens = uint64(from.prefix_hit_tokens)
 	s.PrefixEvictions = uint64(from.prefix_evictions)
 	s.RecomputedTokens = uint64(from.recomputed_tokens)
+	s.StepTargetUs = uint64(from.step_target_us)
+	s.StepUsP95 = uint64(from.step_us_p95)
+	s.BatchTokensMax = uint64(from.batch_tokens_max)
+	s.TokensPerSecond = float64(from.tokens_per_second)
+	s.TokensPerSecondFull = float64(from.tokens_per_second_full)
+	s.BatchObjective = float64(from.batch_objective)
 }
 
 func make_fsv_device_info() (made C.fsv_device_info) {

@@ -74,6 +74,14 @@ static fsv_status set_paused(fsv_engine* engine, bool paused, fsv_error* error) 
 fsv_status fsv_engine_pause(fsv_engine* engine, fsv_error* error) { return set_paused(engine, true, error); }
 fsv_status fsv_engine_resume(fsv_engine* engine, fsv_error* error) { return set_paused(engine, false, error); }
 
+fsv_status fsv_engine_set_step_target(fsv_engine* engine, uint64_t target_us, fsv_error* error) {
+  return shim(error, [&]() -> Status {
+    FSV_ASSIGN(const std::shared_ptr<Engine> target, find_engine(engine));
+    target->set_step_target(target_us);
+    return {};
+  });
+}
+
 void fsv_metrics_init(fsv_metrics* metrics, uint32_t struct_size) { init_struct(metrics, struct_size); }
 
 fsv_status fsv_metrics_snapshot(fsv_engine* engine, fsv_metrics* metrics, fsv_error* error) {
@@ -92,7 +100,7 @@ fsv_status fsv_metrics_snapshot(fsv_engine* engine, fsv_metrics* metrics, fsv_er
     filled.decode_tokens = now.decode_tokens;
     filled.steps = now.steps;
     filled.step_us_total = now.step_us;
-    filled.scheduler_us_total = now.scheduler_us;
+    filled.scheduler_us_total = now.scheduler_ns / 1000;
     filled.max_step_us = now.max_step_us;
     filled.dropped_requests = now.dropped;
     filled.recomputed_tokens = now.recomputed_tokens;
@@ -104,6 +112,12 @@ fsv_status fsv_metrics_snapshot(fsv_engine* engine, fsv_metrics* metrics, fsv_er
     filled.reused_tokens = now.reused_tokens;
     filled.drafted_tokens = now.drafts;
     filled.drafts_accepted = now.drafts_true;
+    filled.step_target_us = now.step_target_us;
+    filled.step_us_p95 = static_cast<uint64_t>(now.batching.step_p95_ns) / 1000;
+    filled.batch_tokens_max = static_cast<uint64_t>(now.batching.tokens_max);
+    filled.tokens_per_second = now.batching.tokens_per_s;
+    filled.tokens_per_second_full = now.batching.full_tokens_per_s;
+    filled.batch_objective = now.batching.objective;
     return fill_info(metrics, filled, "metrics");
   });
 }

@@ -109,6 +109,7 @@ Result<EngineOptions> engine_options(const fsv_engine_config* given) {
   options.prefill_chunk_tokens = or_default(config.prefill_chunk_tokens, options.max_batch_tokens);
   options.max_queued_requests = or_default(config.max_queued_requests, options.max_queued_requests);
   options.max_pending_events = or_default(config.max_pending_events, options.max_pending_events);
+  options.step_target_us = config.step_target_us;
   options.memory_budget_bytes = config.memory_budget_bytes;
   options.kv_bytes = config.kv_bytes;
   options.keeps_prefixes = config.prefix_cache != 0;

@@ -31,7 +31,9 @@ Engine::Engine(const EngineOptions& options)
       clock_(*options_.clock),
       requests_(serial_, 1, options.max_queued_requests),
       tickets_(serial_, 2, kTicketsMax),
-      runner_(device_) {}
+      runner_(device_) {
+  set_step_target(options_.step_target_us);
+}
 
 Result<std::shared_ptr<Engine>> Engine::create(const EngineOptions& options) {
   std::shared_ptr<Engine> engine(new Engine(options));
@@ -165,11 +167,24 @@ void Engine::pause(bool paused) {
   work_.notify_all();
 }
 
+void Engine::set_step_target(uint64_t target_us) {
+  const std::lock_guard lock(mutex_);
+  step_target_ns_ = static_cast<int64_t>(std::min(target_us, kWaitMaxUs)) * 1000;
+}
+
 EngineMetrics Engine::metrics() {
   const std::lock_guard lock(mutex_);
   EngineMetrics metrics = metrics_;
+  metrics.step_target_us = static_cast<uint64_t>(step_target_ns_) / 1000;
+  uint64_t latest_turn = 0;
   for (const auto& weak : models_) {
-    if (const std::shared_ptr<LoadedModel> model = weak.lock()) metrics.prefixes += model->prefixes.usage();
+    const std::shared_ptr<LoadedModel> model = weak.lock();
+    if (model == nullptr) continue;
+    metrics.prefixes += model->prefixes.usage();
+    if (model->served_turn < latest_turn) continue;
+    latest_turn = model->served_turn;
+    const auto rows_max = static_cast<int32_t>(options_.max_batch_tokens);
+    metrics.batching = model->batching.figures(step_target_ns_, model->cost, rows_max);
   }
   requests_.for_each([&](Request& request) {
     const RequestState state = state_of(request);

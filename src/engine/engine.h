@@ -86,8 +86,10 @@ struct EngineMetrics {
   uint64_t prefill_tokens = 0, decode_tokens = 0, reused_tokens = 0;
   uint64_t dropped = 0, recomputed_tokens = 0;
   PrefixTree::Usage prefixes;
-  uint64_t steps = 0, step_us = 0, scheduler_us = 0, max_step_us = 0, batch_rows = 0;
+  uint64_t steps = 0, step_us = 0, scheduler_ns = 0, max_step_us = 0, batch_rows = 0;
   uint64_t drafts = 0, drafts_true = 0;
+  uint64_t step_target_us = 0;
+  BatchController::Figures batching;  // of the model that computed last
 };
 
 struct EngineMemory {
@@ -152,6 +154,8 @@ class Engine : private Admission {
   Status step(uint64_t max_us, bool* more);
   void pause(bool paused);
   void shutdown(uint64_t timeout_us);
+  // What 95 of 100 steps are to stay within, from the next one on; 0: no matter.
+  void set_step_target(uint64_t target_us);
 
   EngineMetrics metrics();
   // Memory. Both take effect between pieces of work; a budget below what must stay is kBudgetTooSmall.
@@ -189,6 +193,7 @@ class Engine : private Admission {
   bool run_head(GrantPacer& pacer);
   bool run_sampling(GrantPacer& pacer);
   int32_t step_rows_max(const LoadedModel& model) const;
+  int32_t batch_tokens_max(LoadedModel& model) const;
   // engine_planning.cpp
   bool plan_for(LoadedModel& model, int64_t now_ns);
   std::shared_ptr<LoadedModel> choose_model(uint64_t turn);
@@ -315,6 +320,7 @@ class Engine : private Admission {
   bool is_stepping_ = false;  // pumped: someone is inside step()
   bool is_trimming_ = false, memory_is_stuck_ = false;
   uint32_t trimmed_kinds_ = 0;
+  int64_t step_target_ns_ = 0;
   EngineMetrics metrics_;
   std::atomic<uint32_t> attention_{0};  // bumped when the loop must look up: cancel, pause, stop
 

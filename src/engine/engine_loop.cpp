@@ -186,6 +186,7 @@ void Engine::end_step() {
   metrics_.max_step_us = std::max(metrics_.max_step_us, step_us);
   metrics_.batch_rows += static_cast<uint64_t>(batch_.row_count());
   ++metrics_.steps;
+  batch_.model()->batching.record(batch_.row_count(), step_busy_ns_);
   if (batch_.row_count() == step_work_.prefill_tokens + step_work_.decode_rows) {
     batch_.model()->cost.observe(step_work_, step_busy_ns_);  // else somebody left it
   }

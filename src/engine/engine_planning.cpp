@@ -18,7 +18,7 @@ bool Engine::plan_for(LoadedModel& model, int64_t now_ns) {
   SchedulerInput input;
   input.running = running_views_;
   input.waiting = waiting_views_;
-  input.max_batch_tokens = step_rows_max(model);
+  input.max_batch_tokens = std::min(step_rows_max(model), batch_tokens_max(model));
   input.prefill_chunk_tokens = static_cast<int32_t>(options_.prefill_chunk_tokens);
   input.admission = this;
   input.slots = static_cast<int32_t>(options_.max_sequences);
@@ -45,7 +45,7 @@ bool Engine::plan_for(LoadedModel& model, int64_t now_ns) {
   auto has_left = [](Request* request) { return request->admitted || request->is_finished(); };
   waiting_.erase(std::remove_if(waiting_.begin(), waiting_.end(), has_left), waiting_.end());
   step_started_ns_ = clock_.now_ns();
-  metrics_.scheduler_us += static_cast<uint64_t>(step_started_ns_ - now_ns) / 1000;
+  metrics_.scheduler_ns += static_cast<uint64_t>(step_started_ns_ - now_ns);
   if (batch_.row_count() == 0) {
     batch_.clear();
     return false;
@@ -54,6 +54,13 @@ bool Engine::plan_for(LoadedModel& model, int64_t now_ns) {
   computed_committed_ = false;
   runner_.begin(batch_);
   return true;
+}
+
+// By the target that the host has set for steps.
+int32_t Engine::batch_tokens_max(LoadedModel& model) const {
+  const auto limit = static_cast<int32_t>(options_.max_batch_tokens);
+  const BatchDemand demand = step_target_ns_ > 0 ? fastserve::demand_of(running_views_, waiting_views_) : BatchDemand{};
+  return model.batching.tokens_max(step_target_ns_, model.cost, demand, limit);
 }
 
 // Guesses for each sequence of the plan: where all of them decode, and few enough that a few rows more take little more

@@ -11,6 +11,7 @@
 #include "memory/budget.h"
 #include "models/model_def.h"
 #include "sampling/sampling_parameters.h"
+#include "scheduler/batch_controller.h"
 #include "scheduler/cost_model.h"
 #include "state/kv_cache.h"
 #include "state/prefix_tree.h"
@@ -59,6 +60,7 @@ struct LoadedModel {
   Workspace workspace;
   GrantPacer pacer;
   CostModel cost;              // of its steps
+  BatchController batching;    // guarded by the engine's mutex, as cost
   int32_t context_tokens = 0;  // longest sequence in this engine
 
   std::unique_ptr<LoadedModel> next_retired;  // see RetiredModels

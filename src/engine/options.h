@@ -30,6 +30,7 @@ struct EngineOptions {
   uint32_t prefill_chunk_tokens = 512;
   uint32_t max_queued_requests = 1024;
   uint32_t max_pending_events = 256;
+  uint64_t step_target_us = 0;  // what 95 of 100 steps are to stay within; 0: none
   uint64_t memory_budget_bytes = 0;
   uint64_t kv_bytes = 0;
   bool keeps_prefixes = false;

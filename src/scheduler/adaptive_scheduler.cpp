@@ -25,10 +25,9 @@ class AdaptiveScheduler final : public Scheduler {
     builder_.rank([&](const SequenceView& view, bool) {
       return urgency_of(view, is_oldest_turn && &view == oldest_, input.now_ns);
     });
-    builder_.fill(prefill_tokens_max(input), this,
-                  [](const void* self, const Candidate& urgent, const Candidate& victim) {
-                    return static_cast<const AdaptiveScheduler*>(self)->may_drop(urgent, victim);
-                  });
+    builder_.fill(limits_of(input), this, [](const void* self, const Candidate& urgent, const Candidate& victim) {
+      return static_cast<const AdaptiveScheduler*>(self)->may_drop(urgent, victim);
+    });
     charge(input, plan);
   }
 
@@ -36,12 +35,41 @@ class AdaptiveScheduler final : public Scheduler {
   void reserve(size_t view_count) override { builder_.reserve(view_count); }
 
  private:
+  // Who asks for what in this step.
+  struct Scene {
+    StepWork decodes;
+    int64_t due_ns = kNeverNs;            // of the first token that somebody reads and waits for
+    int32_t priority_min = INT32_MAX;     // of all
+    int32_t prompt_priority = INT32_MIN;  // the highest of those whose prompts are not done,
+    StepWork prompts;                     // and their prompts
+    int64_t prompt_context = 0;           // tokens done of the longest prompt under way
+  };
+
+  void look_at(const SequenceView& view) {
+    scene_.priority_min = std::min(scene_.priority_min, view.priority);
+    if (view.decoding) {
+      ++scene_.decodes.decode_rows;
+      scene_.decodes.context_tokens += view.computed_tokens;
+      scene_.due_ns = std::min(scene_.due_ns, view.due_ns);
+      return;
+    }
+    scene_.prompt_context = std::max<int64_t>(scene_.prompt_context, view.computed_tokens);
+    if (view.priority >= scene_.prompt_priority) {
+      if (view.priority > scene_.prompt_priority) scene_.prompts = {};
+      scene_.prompt_priority = view.priority;
+      scene_.prompts.add_prompt(view.pending_tokens, view.computed_tokens);
+    }
+  }
+
   // Spread and shares as they are now.
   void look_around(const SchedulerInput& input) {
     spread_.begin();
     tenants_.begin();
+    scene_ = {};
+    cost_ = builder_.cost().coefficients();
     for (const auto views : {input.running, input.waiting}) {
       for (const SequenceView& view : views) {
+        look_at(view);
         spread_.add(service_of(view));
         tenants_.seen(view.tenant);
       }
@@ -92,7 +120,7 @@ class AdaptiveScheduler final : public Scheduler {
   }
 
   double prompt_ns(const SequenceView& view) const {
-    return view.decoding ? 0 : builder_.cost().coefficients().prefill_token_ns * view.pending_tokens;
+    return view.decoding ? 0 : cost_.predict_ns(prompt_work(view)) - cost_.step_ns;
   }
 
   bool is_nearly_done(const SequenceView& view) const {
@@ -115,39 +143,78 @@ class AdaptiveScheduler final : public Scheduler {
     if (urgent.urgency.is_reserved == 0 || urgent.urgency.priority < victim.urgency.priority) return true;
     if (urgent.urgency.is_due < victim.urgency.is_due) return true;
     // For what is merely shorter, or less served, computing again must cost less than what the victim had.
-    const double again_ns = builder_.cost().coefficients().prefill_token_ns * view.computed_tokens;
+    const double again_ns = cost_.prefill_token_ns * view.computed_tokens;
     const bool is_worth_it = again_ns < service_of(view);
     return is_worth_it &&
            (urgent.urgency.share < victim.urgency.share || urgent.urgency.level + 1 < victim.urgency.level);
   }
 
+  PlanLimits limits_of(const SchedulerInput& input) {
+    PlanLimits limits;
+    limits.prefill_tokens = prefill_tokens_max(input);
+    if (scene_.prompt_priority > scene_.priority_min) {
+      urgent_plan_ = plan_count_;
+      urgent_priority_ = scene_.prompt_priority;
+      keep_for_urgent(input, limits);
+    } else if (urgent_plan_ != 0 && plan_count_ - urgent_plan_ < options_.urgent_memory) {
+      limits.guarded_priority = -int64_t{urgent_priority_};
+      keep_short(input, limits);
+    }
+    return limits;
+  }
+
+  // Prompts of lower classes are read in parts; where decodes alone take as long as a step should, in steps of their
+  // own between theirs.
+  void keep_short(const SchedulerInput& input, PlanLimits& limits) const {
+    constexpr int64_t kPartMin = 16;
+    const CostModel& cost = builder_.cost();
+    const double short_ns = options_.guarded_steps * cost_.step_ns;
+    const int64_t beside = cost.prefill_tokens_within(scene_.decodes, short_ns, scene_.prompt_context);
+    const bool has_prompts = scene_.prompt_priority != INT32_MIN;
+    int64_t part = std::max(beside, kPartMin);
+    if (beside < kPartMin && has_prompts && scene_.decodes.decode_rows > 0) {
+      const bool is_prompts_turn = plan_count_ % 2 == 0;
+      limits.others_decode_rows = is_prompts_turn ? 0 : INT32_MAX;
+      const int64_t alone = cost.prefill_tokens_within({}, short_ns, scene_.prompt_context);
+      part = is_prompts_turn ? std::max(alone, kPartMin) : 0;
+    }
+    limits.others_prefill_tokens = static_cast<int32_t>(std::min<int64_t>(part, input.max_batch_tokens));
+  }
+
+  // A step with first tokens of a class takes rows of lower ones along as far as they delay it by little, or by no more
+  // than it would cost to compute them in a step of their own.
+  void keep_for_urgent(const SchedulerInput& input, PlanLimits& limits) const {
+    constexpr double kLittle = 1.0 / 16;
+    limits.guarded_priority = -int64_t{scene_.prompt_priority};
+    const double rows = static_cast<double>(scene_.prompts.prefill_tokens);
+    const double in_step = std::min(1.0, input.max_batch_tokens / std::max(rows, 1.0));
+    const double prompts_ns = in_step * (cost_.predict_ns(scene_.prompts) - cost_.step_ns);
+    limits.others_ns = std::max(cost_.step_ns, kLittle * prompts_ns);
+  }
+
   // Prompts beside decodes whose next tokens are due take what time those leave, and a little in any case.
   int32_t prefill_tokens_max(const SchedulerInput& input) const {
-    constexpr int64_t kAtLeast = 16;
-    int64_t due_ns = kNeverNs;
-    StepWork decodes;
-    for (const SequenceView& view : input.running) {
-      if (!view.decoding) continue;
-      ++decodes.decode_rows;
-      decodes.context_tokens += view.computed_tokens;
-      due_ns = std::min(due_ns, view.due_ns);
-    }
-    if (due_ns == kNeverNs) return input.max_batch_tokens;
-    const auto left_ns = static_cast<double>(due_ns - input.now_ns);
-    const int64_t fitting = builder_.cost().prefill_tokens_within(decodes, left_ns);
-    return static_cast<int32_t>(
-        std::clamp<int64_t>(fitting, kAtLeast, std::max<int64_t>(kAtLeast, input.max_batch_tokens)));
+    constexpr double kMargin = 0.9;  // steps vary
+    if (scene_.due_ns == kNeverNs) return input.max_batch_tokens;
+    return prefill_tokens_within(input, kMargin * static_cast<double>(scene_.due_ns - input.now_ns));
+  }
+  int32_t prefill_tokens_within(const SchedulerInput& input, double budget_ns) const {
+    constexpr int64_t kLittle = 16;
+    constexpr double kLittleSteps = 3;  // unless it makes the step longer than so many without it
+    const CostModel& cost = builder_.cost();
+    auto within = [&](double ns) { return cost.prefill_tokens_within(scene_.decodes, ns, scene_.prompt_context); };
+    const int64_t little = std::clamp<int64_t>(within(kLittleSteps * cost.predict_ns(scene_.decodes)), 1, kLittle);
+    return static_cast<int32_t>(std::min<int64_t>(std::max(within(budget_ns), little), input.max_batch_tokens));
   }
 
   // Each pays for its own rows and context, and all alike for the step itself.
   void charge(const SchedulerInput& input, const Plan& plan) {
-    const CostModel::Coefficients cost = builder_.cost().coefficients();
-    const double shared_ns = cost.step_ns / static_cast<double>(std::max<size_t>(plan.entries.size(), 1));
+    const double shared_ns = cost_.step_ns / static_cast<double>(std::max<size_t>(plan.entries.size(), 1));
     step_ns_ = builder_.cost().predict_ns(work_of(input, plan));
     for (const PlanEntry& entry : plan.entries) {
       const SequenceView& view = (entry.from_waiting ? input.waiting : input.running)[entry.index];
-      const double row_ns = view.decoding ? cost.decode_row_ns : cost.prefill_token_ns;
-      const double own_ns = shared_ns + row_ns * entry.token_count + cost.context_token_ns * view.computed_tokens;
+      const double row_ns = view.decoding ? cost_.decode_row_ns : cost_.prefill_token_ns;
+      const double own_ns = shared_ns + row_ns * entry.token_count + cost_.context_token_ns * view.computed_tokens;
       if (tenants_.count() > 1) tenants_.charge(view.tenant, own_ns);
       if (view.job == nullptr) continue;
       view.job->service_ns += own_ns;
@@ -160,8 +227,12 @@ class AdaptiveScheduler final : public Scheduler {
   ServiceSpread spread_;
   TenantShares tenants_;
   bool uses_levels_ = false;
+  Scene scene_;  // as these two, of the plan being made
+  CostModel::Coefficients cost_;
   double quantum_ns_ = 1, share_quantum_ns_ = 1, step_ns_ = 0;
   uint64_t plan_count_ = 0;
+  uint64_t urgent_plan_ = 0;  // the last one with prompts of a class above others', 0: none; and that class
+  int32_t urgent_priority_ = 0;
   const SequenceView* oldest_ = nullptr;  // of the plan being made
 };
 

@@ -19,12 +19,11 @@ class MlfqScheduler final : public Scheduler {
       return Urgency{.level = level_of(view), .order = view.arrival_ns, .id = view.id};
     });
     // From the tail of the lowest level.
-    builder_.fill(input.max_batch_tokens, &options_,
-                  [](const void* own, const Candidate& urgent, const Candidate& victim) {
-                    const JobRecord* job = victim.view->job;
-                    return urgent.urgency.level < victim.urgency.level && job != nullptr &&
-                           job->drop_count < static_cast<const MlfqOptions*>(own)->drops_max;
-                  });
+    builder_.fill({}, &options_, [](const void* own, const Candidate& urgent, const Candidate& victim) {
+      const JobRecord* job = victim.view->job;
+      return urgent.urgency.level < victim.urgency.level && job != nullptr &&
+             job->drop_count < static_cast<const MlfqOptions*>(own)->drops_max;
+    });
     charge(input, plan);
   }
   void reserve(size_t view_count) override { builder_.reserve(view_count); }
@@ -41,7 +40,7 @@ class MlfqScheduler final : public Scheduler {
     JobRecord& job = *view.job;
     const int32_t last = options_.level_count - 1;
     if (job.level < 0) {
-      const double prompt_ns = builder_.cost().predict_ns({.prefill_tokens = view.pending_tokens});
+      const double prompt_ns = builder_.cost().predict_ns(prompt_work(view));
       job.level = 0;
       while (job.level < last && quantum_ns(job.level) < prompt_ns) ++job.level;
       job.last_planned_ns = input.now_ns;

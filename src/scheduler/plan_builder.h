@@ -3,6 +3,7 @@
 #pragma once
 #include <compare>
 #include <cstdint>
+#include <limits>
 #include <vector>
 
 #include "scheduler/scheduler.h"
@@ -28,6 +29,16 @@ struct Candidate {
   const SequenceView* view = nullptr;
 };
 
+// What a plan may hold. Where nothing else can be planned, the guard of a class is lifted.
+struct PlanLimits {
+  int32_t prefill_tokens = INT32_MAX;  // of prompts, together
+  // Of classes below this one: rows of their prompts, and what all their rows take.
+  int64_t guarded_priority = INT64_MAX;  // negated, as in Urgency
+  int32_t others_prefill_tokens = INT32_MAX;
+  int32_t others_decode_rows = INT32_MAX;
+  double others_ns = std::numeric_limits<double>::infinity();
+};
+
 class PlanBuilder {
  public:
   // Whether `victim`, which computes nothing in this plan, gives its keys and values to `urgent`.
@@ -42,8 +53,8 @@ class PlanBuilder {
     add(input_->running, false, urgency_of);
     add(input_->waiting, true, urgency_of);
   }
-  // Plans from the most urgent one down. Rows of prompts are at most `prefill_tokens_max` together.
-  void fill(int32_t prefill_tokens_max, const void* policy, MayDrop may_drop);
+  // Plans from the most urgent one down.
+  void fill(const PlanLimits& limits, const void* policy, MayDrop may_drop);
   const CostModel& cost() const { return input_->cost != nullptr ? *input_->cost : unknown_cost_; }
 
  private:
@@ -55,9 +66,16 @@ class PlanBuilder {
   }
   // The candidate at this place of the order; sorts as far as it must.
   const Candidate& at(size_t place);
+  void plan_all();
   void consider(const Candidate& candidate);
   bool admit(const Candidate& candidate);
-  int32_t rows_for(const SequenceView& view) const;
+  int32_t rows_for(const Candidate& candidate) const;
+  int32_t rows_kept(const Candidate& candidate) const;
+  void count_decodes(size_t place);
+  int32_t rows_within_guard(const SequenceView& view, int32_t rows) const;
+  bool is_guarded_against(const Candidate& candidate) const {
+    return candidate.urgency.is_reserved != 0 && candidate.urgency.priority > limits_.guarded_priority;
+  }
 
   const CostModel unknown_cost_;
   const SchedulerInput* input_ = nullptr;
@@ -68,7 +86,10 @@ class PlanBuilder {
   std::vector<const Candidate*> victims_;
   std::vector<bool> is_settled_;  // running ones that are in the plan, or dropped
   size_t sorted_count_ = 0;
-  int32_t slots_left_ = 0, rows_left_ = 0, prefill_left_ = 0, decodes_left_ = 0;
+  PlanLimits limits_;  // what is left of them
+  CostModel::Coefficients coefficients_;
+  int32_t slots_left_ = 0, rows_left_ = 0;
+  int32_t decodes_left_ = 0, decodes_below_ = 0;  // that no place of the order has passed, of its class and below
   bool is_blocked_ = false;  // somebody could not be admitted: nobody of its class or below passes it
   int64_t blocked_priority_ = 0;
 };

@@ -70,6 +70,12 @@ struct Plan {
   std::vector<PlanEntry> entries;  // order of rows in the batch
 };
 
+// What is left of a sequence's prompt.
+inline StepWork prompt_work(const SequenceView& view) {
+  StepWork work;
+  work.add_prompt(view.pending_tokens, view.computed_tokens);
+  return work;
+}
 // What a plan computes.
 StepWork work_of(const SchedulerInput& input, const Plan& plan);
 
@@ -115,6 +121,10 @@ struct AdaptiveOptions {
   uint32_t drops_max = 3;          // of one request
   int32_t nearly_done_tokens = 8;  // with fewer left, nobody is interrupted
   int32_t oldest_share = 32;       // 1 in so many slots is the oldest request's
+  // After prompts of a class above others', for so many plans steps with prompts of the others' are kept as short as so
+  // many times the cost of a step itself: the next urgent one comes while a step is under way.
+  uint64_t urgent_memory = 2048;
+  double guarded_steps = 5;
 };
 std::unique_ptr<Scheduler> create_adaptive_scheduler(const AdaptiveOptions& options = {});
 

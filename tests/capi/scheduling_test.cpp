@@ -256,6 +256,44 @@ TEST(SchedulingTest, DeadlinesBetweenTokensCutPrompts) {
   expect_same(cut, whole, "the long prompt");
 }
 
+// A target that no step can keep cuts prompts from the first step on, whatever the clock says, and changes no text; one
+// that every step keeps leaves batches as they are, once the first steps have shown what they take.
+TEST(SchedulingTest, AStepTargetSizesBatchesAndCanBeChangedAtAnyTime) {
+  const std::vector<int32_t> prompt = random_prompt(5, 400);
+  constexpr uint64_t kHourUs = 3'600'000'000;
+  auto steps_of = [&](uint64_t target_us, Reply* reply) {
+    Host host(model_file().path(), [&](fsv_engine_config& config) { config.step_target_us = target_us; });
+    EXPECT_EQ(host.metrics().step_target_us, target_us);
+    const fsv_request request =
+        host.generate(prompt, 20, [](GenerateSettings& config) { config.speculation = FSV_SPECULATION_OFF; });
+    while (!host.reply(request).finished) {
+      host.step(0);
+      host.poll();
+    }
+    *reply = host.reply(request);
+    return host.metrics().steps;
+  };
+  Reply free, tight;
+  const uint64_t free_steps = steps_of(0, &free);
+  EXPECT_EQ(free_steps, 4u + 19);
+  EXPECT_GE(steps_of(1, &tight), free_steps + 2);  // 16, 32, 64 ... tokens at most, then as the model says
+  expect_same(tight, free, "a cut prompt");
+
+  Host host(model_file().path());
+  host.generate_alone(random_prompt(1, 30), 20);
+  EXPECT_EQ(host.metrics().batch_objective, 0);
+  EXPECT_EQ(host.metrics().batch_tokens_max, 128u);
+  EXPECT_GT(host.metrics().tokens_per_second, 0);
+  EXPECT_GE(host.metrics().tokens_per_second_full, host.metrics().tokens_per_second);
+  fsv_error error;
+  ASSERT_EQ(fsv_engine_set_step_target(host.engine(), kHourUs, &error), FSV_OK) << error.message;
+  expect_same(host.generate_alone(prompt, 20), free, "an easy target");
+  EXPECT_EQ(host.metrics().step_target_us, kHourUs);
+  EXPECT_EQ(host.metrics().batch_tokens_max, 128u);
+  EXPECT_GT(host.metrics().batch_objective, 0.5);
+  EXPECT_EQ(fsv_engine_set_step_target(nullptr, 5, &error), FSV_ERROR_INVALID_ARGUMENT);
+}
+
 TEST(SchedulingTest, TenantsOfOnePriorityShareAlike) {
   Host host(model_file().path(), [](fsv_engine_config& config) { config.max_sequences = 1; });
   std::vector<fsv_request> many, few;

@@ -10,7 +10,7 @@ namespace fastserve {
 namespace {
 
 constexpr int64_t kSecondNs = 1'000'000'000;
-const CostModel kCost({1e6, 1e5, 1e5, 0});  // a step 1 ms, a token of a prompt or a row 0.1 ms
+const CostModel kCost({1e6, 1e5, 1e5, 0, 0});  // a step 1 ms, a token of a prompt or a row 0.1 ms
 
 // Sequences with records, shown to a scheduler plan after plan.
 class PolicyTest : public testing::Test {
@@ -95,6 +95,32 @@ TEST_F(PolicyTest, AdaptivePutsTheUrgentIntoTheNextStep) {
   EXPECT_TRUE(dropped_.empty());
 }
 
+// On a machine where rows cost more than steps, an urgent prompt does not wait for others' rows; nor do those of its
+// own class, or the oldest request, wait for it.
+TEST_F(PolicyTest, AdaptiveReadsUrgentPromptsNearlyAlone) {
+  const auto scheduler = create_adaptive_scheduler();
+  for (int i = 0; i < 14; ++i) add(running_, decode());
+  SequenceView urgent = prefill(48);
+  urgent.priority = 1;
+  add(waiting_, urgent);
+  SequenceView reader = decode();
+  reader.priority = 1;
+  add(running_, reader);
+  add(waiting_, prefill(300));
+  now_ns_ += kSecondNs;
+  const std::vector<uint64_t> ids = plan(*scheduler, 64);
+  for (const uint64_t id : {1, 15, 16}) EXPECT_TRUE(has(ids, id)) << id;
+  EXPECT_FALSE(has(ids, 17));
+  EXPECT_EQ(ids.size(), 13u) << "rows of lower classes for as long as a step takes by itself: ten";
+  // Its prompt is read: all go on, and others' prompts in small parts, since another urgent one may come.
+  running_.push_back(waiting_[0]);
+  running_.back().view = decode();
+  running_.back().view.id = 15;
+  waiting_.erase(waiting_.begin());
+  EXPECT_EQ(plan(*scheduler, 64).size(), 17u);
+  EXPECT_EQ(plan_.entries.back().token_count, 24);  // (5 - 1 - 16 * 0.1) ms at 0.1 ms
+}
+
 TEST_F(PolicyTest, AdaptiveDropsForTheUrgentWhereMemoryIsShort) {
   const auto scheduler = create_adaptive_scheduler();
   for (int i = 0; i < 4; ++i) {
@@ -155,7 +181,7 @@ TEST_F(PolicyTest, AdaptiveLeavesTimeBetweenTokens) {
   add(running_, prefill(5000));
   plan(*scheduler, 8);
   ASSERT_EQ(plan_.entries.size(), 2u);
-  EXPECT_EQ(plan_.entries[1].token_count, 100);  // (11.1 - 1 - 0.1) ms at 0.1 ms
+  EXPECT_EQ(plan_.entries[1].token_count, 88);  // (0.9 * 11.1 - 1 - 0.1) ms at 0.1 ms
   running_[0].view.due_ns = now_ns_ - kSecondNs;
   plan(*scheduler, 8);
   EXPECT_EQ(plan_.entries[1].token_count, 16);  // too late in any case: the prompt still advances

@@ -3,13 +3,15 @@
 #include <gtest/gtest.h>
 
 #include "experiment.h"
+#include "target_experiment.h"
 
 namespace fastserve::simulate {
 namespace {
 
 CostProfile random_profile(std::mt19937_64& random) {
   auto between = [&](double least, double most) { return std::uniform_real_distribution<double>(least, most)(random); };
-  CostProfile profile{"random", {between(1e5, 1e7), between(1e3, 1e6), between(1e3, 1e6), between(0, 1e3)}, 0, 0};
+  CostProfile profile{
+      "random", {between(1e5, 1e7), between(1e3, 1e6), between(1e3, 1e6), between(0, 1e3), between(0, 1e3)}, 0, 0};
   profile.max_batch_tokens = std::uniform_int_distribution<int32_t>(4, 64)(random);
   return profile;
 }
@@ -30,15 +32,35 @@ std::vector<SimulatedRequest> random_requests(std::mt19937_64& random, int64_t& 
     request.tenant = static_cast<uint64_t>(pick(0, 2));
     if (pick(0, 3) == 0) request.first_token_deadline_ns = int64_t{pick(1, 100'000)} * 1000;
     if (pick(0, 3) == 0) request.token_deadline_ns = int64_t{pick(1, 50'000)} * 1000;
+    if (pick(0, 4) == 0) request.cancel_ns = std::max<int64_t>(now_ns + int64_t{pick(-50, 200)} * 1'000'000, 1);
     largest = std::max<int64_t>(largest, request.prompt_tokens + request.max_tokens);
     requests.push_back(request);
   }
   return requests;
 }
 
-// Memory from what the largest request needs up to plenty; every step's bounds are checked, and the end.
+// Whatever came later or stood above it, the oldest request has one slot of 32 to itself. So a request with memory for
+// all ends by the time that it and those before it take, a row in each such plan and every plan as long as can be.
+int64_t latest_end_ns(const std::vector<SimulatedRequest>& requests, size_t index, const CostProfile& profile,
+                      const SimulationOptions& options) {
+  int64_t rows = 0, context = 0;
+  for (size_t i = 0; i < requests.size(); ++i) {
+    const int64_t tokens = requests[i].prompt_tokens + requests[i].output_tokens;
+    if (i <= index) rows += tokens;
+    context = std::max(context, tokens);
+  }
+  StepWork longest{.prefill_tokens = profile.max_batch_tokens, .decode_rows = options.slots};
+  longest.context_tokens = options.slots * context;
+  longest.prefill_context_tokens = profile.max_batch_tokens * context;
+  const int64_t period = std::max(32 / options.slots, 1);
+  const double step_ns = (1 + options.noise) * profile.step_ns(longest);
+  return requests[index].arrival_ns + static_cast<int64_t>(static_cast<double>((rows + 1) * period) * step_ns);
+}
+
+// Memory from what the largest request needs up to plenty; every step's bounds are checked, and the end: nobody holds a
+// block, and every text is the one that its request says alone, those beside whom others were cancelled too.
 void expect_bounds_kept(const std::string& policy, uint64_t first_seed, uint64_t last_seed) {
-  uint64_t drops = 0;
+  uint64_t drops = 0, cancels = 0, bounded = 0;
   for (uint64_t seed = first_seed; seed <= last_seed; ++seed) {
     std::mt19937_64 random(seed);
     int64_t largest = 0;
@@ -47,7 +69,10 @@ void expect_bounds_kept(const std::string& policy, uint64_t first_seed, uint64_t
     SimulationOptions options;
     options.slots = std::uniform_int_distribution<int32_t>(1, 6)(random);
     options.queue_max = std::uniform_int_distribution<size_t>(options.slots, 40)(random);
-    options.kv_tokens = largest + 16 + std::uniform_int_distribution<int64_t>(0, 600)(random);
+    const bool is_ample = random() % 4 == 0;
+    options.kv_tokens = (is_ample ? 40 : 1) * (largest + 16) + std::uniform_int_distribution<int64_t>(0, 600)(random);
+    if (is_ample) options.queue_max = requests.size() + 1;
+    if (random() % 3 == 0) options.step_target_ns = static_cast<int64_t>(1 + random() % 50'000'000);
     options.checks = true;
     Result<SimulatedEngine> engine = SimulatedEngine::create(profile, options);
     ASSERT_TRUE(engine.ok()) << engine.status().message();
@@ -56,13 +81,21 @@ void expect_bounds_kept(const std::string& policy, uint64_t first_seed, uint64_t
     const Result<SimulationResult> result = engine->run(requests, **scheduler, seed);
     ASSERT_TRUE(result.ok()) << result.status().message();
     ASSERT_EQ(result->broken, "") << "seed " << seed;
-    for (const Outcome& outcome : result->outcomes) {
-      ASSERT_GE(outcome.finished_ns, outcome.first_token_ns);
+    for (size_t i = 0; i < requests.size(); ++i) {
+      const Outcome& outcome = result->outcomes[i];
       ASSERT_LE(outcome.drops, 3u) << "seed " << seed;
+      cancels += outcome.is_cancelled ? 1 : 0;
+      if (outcome.is_cancelled) continue;
+      ASSERT_GE(outcome.finished_ns, outcome.first_token_ns);
+      if (!is_ample || policy != "adaptive") continue;
+      ASSERT_LE(outcome.finished_ns, latest_end_ns(requests, i, profile, options)) << "seed " << seed << ", " << i;
+      ++bounded;
     }
     drops += result->drops;
   }
   EXPECT_EQ(drops > 0, policy != "fcfs");  // where memory is that short, interruptions happen
+  EXPECT_GT(cancels, 0u);
+  EXPECT_EQ(bounded > 0, policy == "adaptive");
 }
 
 class SimulationTest : public testing::TestWithParam<const char*> {};
@@ -102,6 +135,48 @@ TEST(StarvationTest, TheOldestAlwaysAdvances) {
   }
 }
 
+// The text that checks compare depends on every key: a block that two sequences write is seen.
+TEST(SimulatedTextTest, SeesBlocksThatOthersWrite) {
+  SimulatedText text(4);
+  std::vector<uint64_t> tokens = SimulatedText::prompt(1, 20), other = SimulatedText::prompt(2, 20);
+  const std::vector<int32_t> blocks = {2, 0}, shared = {3, 0};
+  text.compute(blocks, tokens, 0, 20);
+  tokens.push_back(text.next(blocks, 20));
+  EXPECT_EQ(tokens, SimulatedText::alone(1, 20, 1));
+  text.compute(shared, other, 0, 20);
+  EXPECT_NE(text.next(blocks, 20), tokens.back());
+  EXPECT_NE(SimulatedText::alone(1, 20, 3), SimulatedText::alone(2, 20, 3));
+}
+
+// Streams whose readers want a token every 60 ms beside a prompt of 16,000 tokens, on a machine that takes 7 s to read
+// it: no gap is longer, and the prompt loses no more than those steps cost.
+TEST(DeadlineTest, StreamsKeepTheirsBesideALongPrompt) {
+  constexpr int64_t kDeadlineNs = 60'000'000;
+  std::vector<SimulatedRequest> requests;
+  for (int i = 0; i < 8; ++i) {
+    requests.push_back({.prompt_tokens = 20, .output_tokens = 600, .max_tokens = 600});
+    requests.back().token_deadline_ns = kDeadlineNs;
+  }
+  requests.push_back({.arrival_ns = 1'000'000'000, .prompt_tokens = 16'000, .output_tokens = 4, .max_tokens = 4});
+  for (const char* name : {"cpu", "gpu"}) {
+    const CostProfile profile = load_profile(name).take();
+    for (const char* policy : {"adaptive", "fcfs"}) {
+      SimulationOptions options;
+      options.checks = true;
+      Result<SimulatedEngine> engine = SimulatedEngine::create(profile, options);
+      ASSERT_TRUE(engine.ok());
+      auto scheduler = create_policy(policy, requests, profile).take();
+      const Result<SimulationResult> result = engine->run(requests, *scheduler, 1);
+      ASSERT_TRUE(result.ok());
+      ASSERT_EQ(result->broken, "");
+      int64_t longest_ns = 0;
+      for (int i = 0; i < 8; ++i) longest_ns = std::max(longest_ns, result->outcomes[i].longest_gap_ns);
+      const bool is_kept = longest_ns <= kDeadlineNs + kDeadlineNs / 20;
+      EXPECT_EQ(is_kept, policy == std::string("adaptive")) << name << ", " << policy << ": " << longest_ns;
+    }
+  }
+}
+
 Summary summary_at(const char* policy, const char* workload, const char* profile, double load, size_t count) {
   Setting setting{load_profile(profile).take(), mix(workload), {}, count, std::string(workload) == "burst"};
   const double capacity = capacity_of(setting, 1).take();
@@ -133,6 +208,27 @@ TEST(PolicySimulationTest, TheInteractiveClassPassesABurst) {
   const Summary adaptive = summary_at("adaptive", "burst", "gpu", 0.3, 1500);
   EXPECT_LT(adaptive.interactive_first_token.p99, 0.2 * fcfs.interactive_first_token.p99);
   EXPECT_GT(adaptive.tokens_per_second, 0.98 * fcfs.tokens_per_second);
+}
+
+// Background answers beside the interactive class cost it little more than its own company does.
+TEST(PolicySimulationTest, UrgentPromptsHardlyWaitForOthersRows) {
+  const Summary fcfs = summary_at("fcfs", "burst", "cpu", 0.3, 1500);
+  const Summary adaptive = summary_at("adaptive", "burst", "cpu", 0.3, 1500);
+  const Summary alone = summary_at("alone", "burst", "cpu", 0.3, 1500);
+  EXPECT_LT(adaptive.interactive_first_token.p99, 0.4 * fcfs.interactive_first_token.p99);
+  EXPECT_LT(adaptive.interactive_first_token.p99, 2 * alone.interactive_first_token.p99);
+  EXPECT_GT(adaptive.tokens_per_second, 0.98 * fcfs.tokens_per_second);
+}
+
+// At a rate that no fixed batch keeps within the target, the controller does.
+TEST(TargetSlow, TheControllerKeepsMoreThanTheBestFixedBatch) {
+  Setting setting{load_profile("cpu").take(), mix("heavy"), {}, 600, false};
+  setting.simulation.slots = 64;
+  const TargetRow row = compare_batching(setting, 0.02, 1).take();
+  EXPECT_GT(row.fixed_rate, 0);
+  EXPECT_GT(row.controlled_rate, row.fixed_rate);
+  EXPECT_LE(row.controlled_gap.p95, 0.02);
+  EXPECT_LE(row.fixed_gap.p95, 0.02);
 }
 
 TEST(WorkloadTest, RefusesWhatIsNoTrace) {

@@ -1,5 +1,6 @@
-# ./dev bench [kernels | peers | families | kl | perplexity | bindings]: kernel microbenchmarks; speed and quality beside other
-# engines; what bindings cost. Speed is only comparable within one run on one quiet machine.
+# ./dev bench [kernels | serving | peers | families | kl | perplexity | bindings]: kernel microbenchmarks; the engine under
+# load beside its simulator; speed and quality beside other engines; what bindings cost. Speed is only comparable within
+# one run on one quiet machine.
 
 dev_bench() {
   local what=${1:-kernels}
@@ -7,10 +8,11 @@ dev_bench() {
   mkdir -p "$BUILD_DIR" "$DEPS_DIR"
   case "$what" in
     kernels) bench_kernels "$@" ;;
+    serving) bench_serving "$@" ;;
     peers | families) bench_peers "$what" "$@" ;;
     kl | perplexity) bench_quality "$what" "$@" ;;
     bindings) bench_bindings "$@" ;;
-    *) fail "usage: ./dev bench [kernels | peers | families | kl | perplexity | bindings] [options]" ;;
+    *) fail "usage: ./dev bench [kernels | serving | peers | families | kl | perplexity | bindings] [options]" ;;
   esac
 }
 
@@ -19,6 +21,15 @@ bench_kernels() {
   configure release -DFASTSERVE_BUILD_BENCH=ON
   build_preset release bench_kernels
   "$BUILD_DIR/release/bin/bench_kernels" "$@"
+}
+
+# bench_serving [replay | deadline | overhead] [options]
+bench_serving() {
+  need_packages build bench
+  dev_models smollm2
+  configure release -DFASTSERVE_BUILD_BENCH=ON
+  build_preset release bench_serving
+  "$BUILD_DIR/release/bin/bench_serving" --model "$MODEL_DIR/smollm2-135m-instruct-q4_1.gguf" "${@:-replay}"
 }
 
 # The programs and the Python that the comparison needs. $1: Python modules that must be importable.

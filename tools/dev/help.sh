@@ -14,6 +14,7 @@ usage: ./dev <command>
   cuda                   build with libfastserve_cuda.so for every architecture; tests that need a GPU run where one is
   fuzz [target...]       each fuzz target for FASTSERVE_FUZZ_SECONDS (default 60)
   bench [kernels]        kernel microbenchmarks
+  bench serving          the engine under load beside its simulator: replay, deadline or overhead
   bench peers            speed beside llama.cpp (built from its PyPI sdist) on the same files; --help lists options
   bench families         every family beside llama.cpp, as the table of docs/models.md
   bench kl | perplexity [smollm2 | gemma3]

@@ -180,6 +180,12 @@ static const field fields_fsv_metrics[] = {
     {"prefixHitTokens", NULL, offsetof(fsv_metrics, prefix_hit_tokens), 0, FIELD_U64},
     {"prefixEvictions", NULL, offsetof(fsv_metrics, prefix_evictions), 0, FIELD_U64},
     {"recomputedTokens", NULL, offsetof(fsv_metrics, recomputed_tokens), 0, FIELD_U64},
+    {"stepTargetUs", NULL, offsetof(fsv_metrics, step_target_us), 0, FIELD_U64},
+    {"stepUsP95", NULL, offsetof(fsv_metrics, step_us_p95), 0, FIELD_U64},
+    {"batchTokensMax", NULL, offsetof(fsv_metrics, batch_tokens_max), 0, FIELD_U64},
+    {"tokensPerSecond", NULL, offsetof(fsv_metrics, tokens_per_second), 0, FIELD_F64},
+    {"tokensPerSecondFull", NULL, offsetof(fsv_metrics, tokens_per_second_full), 0, FIELD_F64},
+    {"batchObjective", NULL, offsetof(fsv_metrics, batch_objective), 0, FIELD_F64},
 };
 static const struct_table table_fsv_metrics = {"fsv_metrics", sizeof(fsv_metrics), init_fsv_metrics, fields_fsv_metrics,
     sizeof(fields_fsv_metrics) / sizeof(fields_fsv_metrics[0])};
@@ -261,6 +267,7 @@ static const field fields_fsv_engine_config[] = {
     {"cpus", NULL, offsetof(fsv_engine_config, cpus), offsetof(fsv_engine_config, cpu_count), FIELD_WORDS},
     {"prefixCache", NULL, offsetof(fsv_engine_config, prefix_cache), 0, FIELD_U32},
     {"writeFolder", NULL, offsetof(fsv_engine_config, write_folder), offsetof(fsv_engine_config, write_folder_size), FIELD_TEXT},
+    {"stepTargetUs", NULL, offsetof(fsv_engine_config, step_target_us), 0, FIELD_U64},
 };
 const struct_table table_fsv_engine_config = {"fsv_engine_config", sizeof(fsv_engine_config), init_fsv_engine_config, fields_fsv_engine_config,
     sizeof(fields_fsv_engine_config) / sizeof(fields_fsv_engine_config[0])};
@@ -384,6 +391,9 @@ static fsv_status call_fsv_engine_pause(slot* s, fsv_error* error) {
 }
 static fsv_status call_fsv_engine_resume(slot* s, fsv_error* error) {
   return fsv_engine_resume(s[0].pointer, error);
+}
+static fsv_status call_fsv_engine_set_step_target(slot* s, fsv_error* error) {
+  return fsv_engine_set_step_target(s[0].pointer, (uint64_t)s[1].u64, error);
 }
 static fsv_status call_fsv_model_inspect(slot* s, fsv_error* error) {
   return fsv_model_inspect(s[0].pointer, (size_t)s[1].size, s[2].pointer, error);
@@ -525,6 +535,7 @@ const function functions[] = {
     {"engineStep", "engineStepAsync", call_fsv_engine_step, {{"engine", NULL, PARAMETER_HANDLE}, {"maxUs", NULL, PARAMETER_U64}, {"more", NULL, PARAMETER_OUT_U32}}, 3},
     {"enginePause", "enginePauseAsync", call_fsv_engine_pause, {{"engine", NULL, PARAMETER_HANDLE}}, 1},
     {"engineResume", "engineResumeAsync", call_fsv_engine_resume, {{"engine", NULL, PARAMETER_HANDLE}}, 1},
+    {"engineSetStepTarget", "engineSetStepTargetAsync", call_fsv_engine_set_step_target, {{"engine", NULL, PARAMETER_HANDLE}, {"stepTargetUs", NULL, PARAMETER_U64}}, 2},
     {"modelInspect", "modelInspectAsync", call_fsv_model_inspect, {{"path", NULL, PARAMETER_TEXT}, {"pathSize", NULL, PARAMETER_REST}, {"info", &table_fsv_model_info, PARAMETER_OUT_STRUCT}}, 3},
     {"modelInspectJson", "modelInspectJsonAsync", call_fsv_model_inspect_json, {{"path", NULL, PARAMETER_TEXT}, {"pathSize", NULL, PARAMETER_REST}, {"buffer", NULL, PARAMETER_OUT_TEXT}, {"capacity", NULL, PARAMETER_REST}, {"size", NULL, PARAMETER_REST}}, 5},
     {"modelPlanJson", "modelPlanJsonAsync", call_fsv_model_plan_json, {{"path", NULL, PARAMETER_TEXT}, {"pathSize", NULL, PARAMETER_REST}, {"buffer", NULL, PARAMETER_OUT_TEXT}, {"capacity", NULL, PARAMETER_REST}, {"size", NULL, PARAMETER_REST}}, 5},

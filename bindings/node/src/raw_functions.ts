@@ -109,6 +109,8 @@ export interface RawFunctions {
   enginePauseAsync(engine: bigint): Promise<void>;
   engineResume(engine: bigint): void;
   engineResumeAsync(engine: bigint): Promise<void>;
+  engineSetStepTarget(engine: bigint, stepTargetUs: number | bigint): void;
+  engineSetStepTargetAsync(engine: bigint, stepTargetUs: number | bigint): Promise<void>;
   modelInspect(path: string): ModelInfo;
   modelInspectAsync(path: string): Promise<ModelInfo>;
   modelInspectJson(path: string): string;

@@ -518,6 +518,18 @@ export interface Metrics {
   prefixEvictions: number;
   /** that this cost, in prefill_tokens too */
   recomputedTokens: number;
+  /** Batching, of the model that computed last, over its last 128 steps; zeros before the first. D, as set now; 0: none */
+  stepTargetUs: number;
+  /** L: 95 of 100 steps were not longer */
+  stepUsP95: number;
+  /** that the last step might have had */
+  batchTokensMax: number;
+  /** T, rows computed */
+  tokensPerSecond: number;
+  /** Tmax: of the same mix in batches of max_batch_tokens, by the cost model */
+  tokensPerSecondFull: number;
+  /** J = (D - L) / D / 2 + T / Tmax / 2; 0 without D */
+  batchObjective: number;
 }
 
 export interface LogitBiasOptions {
@@ -639,6 +651,8 @@ export interface EngineConfigOptions {
   prefixCache?: number;
   /** The one folder that the library may write into; NULL or empty (default): none, and it writes nothing anywhere. Calls that write name plain files: without folders, devices and what only some systems accept, not "*.part", at most 200 bytes. A file appears under its name when it is complete, in place of an older one; until then it is called "<name>.part" and goes away if anything fails. What a process that was killed left of it goes with the next write of that name. A relative folder is one of the working directory at that time. */
   writeFolder?: string;
+  /** The latency D that 95 of 100 steps are to stay within; 0 (default): none. A step gives each of its streams a token, so D is also the time between two tokens. The batch grows while steps keep to D and shrinks when they do not, with their cost as measured; it is never smaller than what saves time, so a D that this model cannot keep on this machine is missed (batch_objective in fsv_metrics tells). While prompts queue up one step in 40 takes up to 4 D: bursts are absorbed within the 5 of 100. */
+  stepTargetUs?: number | bigint;
 }
 
 export interface LoadConfigOptions {

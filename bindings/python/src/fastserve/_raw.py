@@ -135,6 +135,7 @@ class fsv_engine_config(ctypes.Structure):
         ("reserved", ctypes.c_uint32),
         ("write_folder", ctypes.POINTER(ctypes.c_char)),
         ("write_folder_size", ctypes.c_size_t),
+        ("step_target_us", ctypes.c_uint64),
     ]
 
 
@@ -473,6 +474,12 @@ class fsv_metrics(ctypes.Structure):
         ("prefix_hit_tokens", ctypes.c_uint64),
         ("prefix_evictions", ctypes.c_uint64),
         ("recomputed_tokens", ctypes.c_uint64),
+        ("step_target_us", ctypes.c_uint64),
+        ("step_us_p95", ctypes.c_uint64),
+        ("batch_tokens_max", ctypes.c_uint64),
+        ("tokens_per_second", ctypes.c_double),
+        ("tokens_per_second_full", ctypes.c_double),
+        ("batch_objective", ctypes.c_double),
     ]
 
 
@@ -509,6 +516,7 @@ FUNCTIONS: dict[str, tuple[Any, list[Any]]] = {
     "fsv_engine_step": (ctypes.c_int32, [ctypes.c_void_p, ctypes.c_uint64, ctypes.POINTER(ctypes.c_uint32), ctypes.POINTER(fsv_error)]),
     "fsv_engine_pause": (ctypes.c_int32, [ctypes.c_void_p, ctypes.POINTER(fsv_error)]),
     "fsv_engine_resume": (ctypes.c_int32, [ctypes.c_void_p, ctypes.POINTER(fsv_error)]),
+    "fsv_engine_set_step_target": (ctypes.c_int32, [ctypes.c_void_p, ctypes.c_uint64, ctypes.POINTER(fsv_error)]),
     "fsv_model_info_init": (None, [ctypes.POINTER(fsv_model_info), ctypes.c_uint32]),
     "fsv_model_inspect": (ctypes.c_int32, [ctypes.c_char_p, ctypes.c_size_t, ctypes.POINTER(fsv_model_info), ctypes.POINTER(fsv_error)]),
     "fsv_model_inspect_json": (ctypes.c_int32, [ctypes.c_char_p, ctypes.c_size_t, ctypes.POINTER(ctypes.c_char), ctypes.c_size_t, ctypes.POINTER(ctypes.c_size_t), ctypes.POINTER(fsv_error)]),

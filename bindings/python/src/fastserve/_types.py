@@ -306,6 +306,12 @@ class EngineConfigOptions(TypedDict, total=False):
     # tokens (in blocks of 16) share them, whoever asked; no token differs. Of layers that see a window a text
     # keeps what its end sees. 0 (default): none
     prefix_cache: int
+    # The latency D that 95 of 100 steps are to stay within; 0 (default): none. A step gives each of its streams a
+    # token, so D is also the time between two tokens. The batch grows while steps keep to D and shrinks when they
+    # do not, with their cost as measured; it is never smaller than what saves time, so a D that this model cannot
+    # keep on this machine is missed (batch_objective in fsv_metrics tells). While prompts queue up one step in 40
+    # takes up to 4 D: bursts are absorbed within the 5 of 100.
+    step_target_us: int
 
 
 class LoadConfigOptions(TypedDict, total=False):
@@ -641,3 +647,16 @@ class Metrics:
     prefix_evictions: int
     # that this cost, in prefill_tokens too
     recomputed_tokens: int
+    # Batching, of the model that computed last, over its last 128 steps; zeros before the first. D, as set now;
+    # 0: none
+    step_target_us: int
+    # L: 95 of 100 steps were not longer
+    step_us_p95: int
+    # that the last step might have had
+    batch_tokens_max: int
+    # T, rows computed
+    tokens_per_second: float
+    # Tmax: of the same mix in batches of max_batch_tokens, by the cost model
+    tokens_per_second_full: float
+    # J = (D - L) / D / 2 + T / Tmax / 2; 0 without D
+    batch_objective: float

@@ -441,6 +441,8 @@ pub struct fsv_engine_config {
     /// The one folder that the library may write into; NULL or empty (default): none, and it writes nothing anywhere. Calls that write name plain files: without folders, devices and what only some systems accept, not "*.part", at most 200 bytes. A file appears under its name when it is complete, in place of an older one; until then it is called "\<name\>.part" and goes away if anything fails. What a process that was killed left of it goes with the next write of that name. A relative folder is one of the working directory at that time.
     pub write_folder: *const c_char,
     pub write_folder_size: usize,
+    /// The latency D that 95 of 100 steps are to stay within; 0 (default): none. A step gives each of its streams a token, so D is also the time between two tokens. The batch grows while steps keep to D and shrinks when they do not, with their cost as measured; it is never smaller than what saves time, so a D that this model cannot keep on this machine is missed (batch_objective in fsv_metrics tells). While prompts queue up one step in 40 takes up to 4 D: bursts are absorbed within the 5 of 100.
+    pub step_target_us: u64,
 }
 
 #[repr(C)]
@@ -933,6 +935,18 @@ pub struct fsv_metrics {
     pub prefix_evictions: u64,
     /// that this cost, in prefill_tokens too
     pub recomputed_tokens: u64,
+    /// Batching, of the model that computed last, over its last 128 steps; zeros before the first. D, as set now; 0: none
+    pub step_target_us: u64,
+    /// L: 95 of 100 steps were not longer
+    pub step_us_p95: u64,
+    /// that the last step might have had
+    pub batch_tokens_max: u64,
+    /// T, rows computed
+    pub tokens_per_second: f64,
+    /// Tmax: of the same mix in batches of max_batch_tokens, by the cost model
+    pub tokens_per_second_full: f64,
+    /// J = (D - L) / D / 2 + T / Tmax / 2; 0 without D
+    pub batch_objective: f64,
 }
 
 impl Default for fsv_device_info {
@@ -1155,6 +1169,8 @@ functions! {
     /// Stops and resumes computation between layers; submits and polls still work. Idempotent.
     fn fsv_engine_pause(engine: *mut fsv_engine, error: *mut fsv_error) -> fsv_status;
     fn fsv_engine_resume(engine: *mut fsv_engine, error: *mut fsv_error) -> fsv_status;
+    /// Changes step_target_us of the engine's config, from the next step on; 0: none.
+    fn fsv_engine_set_step_target(engine: *mut fsv_engine, step_target_us: u64, error: *mut fsv_error) -> fsv_status;
     fn fsv_model_info_init(info: *mut fsv_model_info, struct_size: u32);
     /// Reads a file's header and says what it holds; loads no weights, needs no engine. Blocks on the file.
     fn fsv_model_inspect(path: *const c_char, path_size: usize, info: *mut fsv_model_info, error: *mut fsv_error) -> fsv_status;
@@ -1326,7 +1342,7 @@ layouts! {
     fsv_allocator: struct_size reserved context allocate deallocate;
     fsv_clock: struct_size reserved context now_ns;
     fsv_executor: struct_size width context run;
-    fsv_engine_config: struct_size mode device_kind device_index thread_count kernels kv_dtype scheduler context_tokens max_sequences max_batch_tokens prefill_chunk_tokens max_queued_requests max_pending_events memory_budget_bytes kv_bytes log log_user log_level thread_priority cpus cpu_count io allocator clock executor prefix_cache reserved write_folder write_folder_size;
+    fsv_engine_config: struct_size mode device_kind device_index thread_count kernels kv_dtype scheduler context_tokens max_sequences max_batch_tokens prefill_chunk_tokens max_queued_requests max_pending_events memory_budget_bytes kv_bytes log log_user log_level thread_priority cpus cpu_count io allocator clock executor prefix_cache reserved write_folder write_folder_size step_target_us;
     fsv_model_info: struct_size runnable architecture name weight_type tokenizer refusal file_bytes weight_bytes parameter_count tensor_count vocabulary_size context_tokens layer_count embedding_size head_count kv_head_count has_chat_template bos_token_id eos_token_id adds_bos adds_eos;
     fsv_load_config: struct_size flags path path_size user_data load_dtype priority io buffer buffer_size buffer_release buffer_context;
     fsv_memory_estimate: struct_size reserved weight_bytes kv_bytes activation_bytes other_bytes total_bytes peak_bytes;
@@ -1346,5 +1362,5 @@ layouts! {
     fsv_event: r#type status request user_data text text_size token_ids logprobs token_count top_logprobs top_logprob_count message message_size finish_reason prompt_token_count generated_token_count cached_token_count bytes_done bytes_total queue_us first_token_us total_us logits logit_row_count choice reserved cumulative_logprob score;
     fsv_memory_stats: struct_size model_count budget_bytes used_bytes weight_bytes kv_bytes activation_bytes other_bytes peak_bytes kv_block_bytes_used kv_block_count kv_block_free_count session_kv_bytes session_count reserved prefix_block_count prefix_bytes peak_weight_bytes peak_kv_bytes peak_activation_bytes peak_other_bytes floor_bytes;
     fsv_model_memory: struct_size request_count total_bytes weight_bytes kv_bytes activation_bytes other_bytes kv_block_bytes_used kv_block_count kv_block_free_count prefix_bytes;
-    fsv_metrics: struct_size queued_requests running_requests paused_requests submitted_requests finished_requests cancelled_requests failed_requests prefill_tokens decode_tokens steps step_us_total scheduler_us_total max_step_us batch_rows_total reused_tokens drafted_tokens drafts_accepted dropped_requests prefix_lookups prefix_hits prefix_hit_tokens prefix_evictions recomputed_tokens;
+    fsv_metrics: struct_size queued_requests running_requests paused_requests submitted_requests finished_requests cancelled_requests failed_requests prefill_tokens decode_tokens steps step_us_total scheduler_us_total max_step_us batch_rows_total reused_tokens drafted_tokens drafts_accepted dropped_requests prefix_lookups prefix_hits prefix_hit_tokens prefix_evictions recomputed_tokens step_target_us step_us_p95 batch_tokens_max tokens_per_second tokens_per_second_full batch_objective;
 }

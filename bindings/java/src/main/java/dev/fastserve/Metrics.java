@@ -20,6 +20,12 @@ import java.lang.foreign.ValueLayout;
  * @param prefixLookups in the prefix cache, at admission
  * @param prefixEvictions blocks of tokens
  * @param recomputedTokens that this cost, in prefill_tokens too
+ * @param stepTargetUs Batching, of the model that computed last, over its last 128 steps; zeros before the first. D, as set now; 0: none
+ * @param stepUsP95 L: 95 of 100 steps were not longer
+ * @param batchTokensMax that the last step might have had
+ * @param tokensPerSecond T, rows computed
+ * @param tokensPerSecondFull Tmax: of the same mix in batches of max_batch_tokens, by the cost model
+ * @param batchObjective J = (D - L) / D / 2 + T / Tmax / 2; 0 without D
  */
 public record Metrics(
         int queuedRequests,
@@ -44,7 +50,13 @@ public record Metrics(
         long prefixHits,
         long prefixHitTokens,
         long prefixEvictions,
-        long recomputedTokens) {
+        long recomputedTokens,
+        long stepTargetUs,
+        long stepUsP95,
+        long batchTokensMax,
+        double tokensPerSecond,
+        double tokensPerSecondFull,
+        double batchObjective) {
     static Metrics read(MemorySegment from) {
         return new Metrics(
                 from.get(ValueLayout.JAVA_INT, Raw.Metrics.queued_requests),
@@ -69,6 +81,12 @@ public record Metrics(
                 from.get(ValueLayout.JAVA_LONG, Raw.Metrics.prefix_hits),
                 from.get(ValueLayout.JAVA_LONG, Raw.Metrics.prefix_hit_tokens),
                 from.get(ValueLayout.JAVA_LONG, Raw.Metrics.prefix_evictions),
-                from.get(ValueLayout.JAVA_LONG, Raw.Metrics.recomputed_tokens));
+                from.get(ValueLayout.JAVA_LONG, Raw.Metrics.recomputed_tokens),
+                from.get(ValueLayout.JAVA_LONG, Raw.Metrics.step_target_us),
+                from.get(ValueLayout.JAVA_LONG, Raw.Metrics.step_us_p95),
+                from.get(ValueLayout.JAVA_LONG, Raw.Metrics.batch_tokens_max),
+                from.get(ValueLayout.JAVA_DOUBLE, Raw.Metrics.tokens_per_second),
+                from.get(ValueLayout.JAVA_DOUBLE, Raw.Metrics.tokens_per_second_full),
+                from.get(ValueLayout.JAVA_DOUBLE, Raw.Metrics.batch_objective));
     }
 }

@@ -227,7 +227,8 @@ final class Raw {
             JAVA_INT.withName("prefix_cache"),
             JAVA_INT.withName("reserved"),
             ADDRESS.withName("write_folder"),
-            JAVA_LONG.withName("write_folder_size"));
+            JAVA_LONG.withName("write_folder_size"),
+            JAVA_LONG.withName("step_target_us"));
         static final long struct_size = Layouts.offset(LAYOUT, "struct_size");
         static final long mode = Layouts.offset(LAYOUT, "mode");
         static final long device_kind = Layouts.offset(LAYOUT, "device_kind");
@@ -258,6 +259,7 @@ final class Raw {
         static final long reserved = Layouts.offset(LAYOUT, "reserved");
         static final long write_folder = Layouts.offset(LAYOUT, "write_folder");
         static final long write_folder_size = Layouts.offset(LAYOUT, "write_folder_size");
+        static final long step_target_us = Layouts.offset(LAYOUT, "step_target_us");
 
         static MemorySegment make(Arena arena) {
             MemorySegment made = arena.allocate(LAYOUT);
@@ -893,7 +895,13 @@ final class Raw {
             JAVA_LONG.withName("prefix_hits"),
             JAVA_LONG.withName("prefix_hit_tokens"),
             JAVA_LONG.withName("prefix_evictions"),
-            JAVA_LONG.withName("recomputed_tokens"));
+            JAVA_LONG.withName("recomputed_tokens"),
+            JAVA_LONG.withName("step_target_us"),
+            JAVA_LONG.withName("step_us_p95"),
+            JAVA_LONG.withName("batch_tokens_max"),
+            JAVA_DOUBLE.withName("tokens_per_second"),
+            JAVA_DOUBLE.withName("tokens_per_second_full"),
+            JAVA_DOUBLE.withName("batch_objective"));
         static final long struct_size = Layouts.offset(LAYOUT, "struct_size");
         static final long queued_requests = Layouts.offset(LAYOUT, "queued_requests");
         static final long running_requests = Layouts.offset(LAYOUT, "running_requests");
@@ -918,6 +926,12 @@ final class Raw {
         static final long prefix_hit_tokens = Layouts.offset(LAYOUT, "prefix_hit_tokens");
         static final long prefix_evictions = Layouts.offset(LAYOUT, "prefix_evictions");
         static final long recomputed_tokens = Layouts.offset(LAYOUT, "recomputed_tokens");
+        static final long step_target_us = Layouts.offset(LAYOUT, "step_target_us");
+        static final long step_us_p95 = Layouts.offset(LAYOUT, "step_us_p95");
+        static final long batch_tokens_max = Layouts.offset(LAYOUT, "batch_tokens_max");
+        static final long tokens_per_second = Layouts.offset(LAYOUT, "tokens_per_second");
+        static final long tokens_per_second_full = Layouts.offset(LAYOUT, "tokens_per_second_full");
+        static final long batch_objective = Layouts.offset(LAYOUT, "batch_objective");
 
         static MemorySegment make(Arena arena) {
             MemorySegment made = arena.allocate(LAYOUT);
@@ -1161,6 +1175,16 @@ final class Raw {
     static int fsv_engine_resume(long engine, MemorySegment error) {
         try {
             return (int) handle_fsv_engine_resume.invokeExact(engine, error);
+        } catch (Throwable impossible) {
+            throw new AssertionError(impossible);
+        }
+    }
+
+    private static final MethodHandle handle_fsv_engine_set_step_target = Layouts.function("fsv_engine_set_step_target", JAVA_INT, JAVA_LONG, JAVA_LONG, ADDRESS);
+
+    static int fsv_engine_set_step_target(long engine, long stepTargetUs, MemorySegment error) {
+        try {
+            return (int) handle_fsv_engine_set_step_target.invokeExact(engine, stepTargetUs, error);
         } catch (Throwable impossible) {
             throw new AssertionError(impossible);
         }
