@@ -150,7 +150,7 @@ def make_files(folder, smollm2):
     for path in (tiny, strange):
         shutil.copyfile(HERE / "tiny.gguf.bin", path)
     return {"{tiny}": str(tiny), "{unicode}": str(strange), "{missing}": str(folder / "no such model.gguf"),
-            "{corrupt}": str(HERE / "cases.json"), "{smollm2}": str(smollm2), "{long}": "tick tock " * 100}
+            "{corrupt}": str(HERE / "cases.json"), "{saves}": str(folder), "{kept}": str(folder / "kept.session"), "{smollm2}": str(smollm2), "{long}": "tick tock " * 100}
 
 
 def facts():

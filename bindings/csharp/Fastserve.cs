@@ -2130,13 +2130,53 @@ namespace Fastserve
         {
         }
 
-        /// <summary>Begin with EngineConfig.Default().</summary>
-        public Engine(EngineConfig config)
+        /// <summary>Begin with EngineConfig.Default(). The library may write into `writeFolder` alone. `log` receives its
+        /// lines (LogLevel.Info unless the configuration says) and must not call it. It is for pumped engines: the collectors
+        /// of Mono and Unity stop threads by signals, for which they would wait in vain on threads of the library.</summary>
+        public Engine(EngineConfig config, string writeFolder = null, Action<LogLevel, string> log = null)
         {
+            if (log != null && config.Mode != (uint)Mode.Pumped)
+            {
+                throw new ArgumentException("only pumped engines call back on the host's own threads", "log");
+            }
             IntPtr made = IntPtr.Zero;
-            Call.Check((ref RawError error) => Native.fsv_engine_create(ref config, out made, ref error));
-            handle = new Handle(made, Native.fsv_engine_release);
+            LogCallback receive = log == null ? null : Receiver(log);
+            if (receive != null)
+            {
+                config.Log = Marshal.GetFunctionPointerForDelegate(receive);
+                if (config.LogLevel == (int)LogLevel.Off) config.LogLevel = (int)LogLevel.Info;
+            }
+            using (var scratch = new Scratch())
+            {
+                if (writeFolder != null) config.WriteFolder = scratch.Bytes(writeFolder, out config.WriteFolderSize);
+                Call.Check((ref RawError error) => Native.fsv_engine_create(ref config, out made, ref error));
+            }
+            // The delegate stays as long as the handle, which outlives the engine.
+            handle = new Handle(made, (IntPtr value, ref RawError error) =>
+            {
+                int status = Native.fsv_engine_release(value, ref error);
+                GC.KeepAlive(receive);
+                return status;
+            });
             Pump = new Pump(made, config.Mode == (uint)Mode.Pumped);
+        }
+
+        [UnmanagedFunctionPointer(CallingConvention.Cdecl)]
+        private delegate void LogCallback(IntPtr user, int level, IntPtr message, UIntPtr size);
+
+        private static LogCallback Receiver(Action<LogLevel, string> log)
+        {
+            return (user, level, message, size) =>
+            {
+                try
+                {
+                    log((LogLevel)level, Call.Text(message, size));
+                }
+                catch (Exception)
+                {
+                    // nothing may be thrown at the library, and there is nobody to tell
+                }
+            };
         }
 
         /// <summary>The version of the library in use.</summary>
@@ -2453,6 +2493,20 @@ namespace Fastserve
             Call.Check((ref RawError error) => Native.fsv_session_create(Engine.Value, Value, out made, ref error));
             return new Session(made);
         }
+
+        /// <summary>A session of a file that Session.Save wrote.</summary>
+        public Session LoadSession(string path)
+        {
+            IntPtr made = IntPtr.Zero;
+            using (var scratch = new Scratch())
+            {
+                UIntPtr size;
+                IntPtr bytes = scratch.Bytes(path, out size);
+                Call.Check((ref RawError error) => Native.fsv_session_load(Engine.Value, Value, bytes, size, out made,
+                    ref error));
+            }
+            return new Session(made);
+        }
     }
 
     /// <summary>A text kept between requests, which name it in Options.Session.</summary>
@@ -2493,6 +2547,17 @@ namespace Fastserve
         public void Undo()
         {
             Call.Check((ref RawError error) => Native.fsv_session_undo(Value, ref error));
+        }
+
+        /// <summary>Writes the file `name` of the engine's write folder. Blocks.</summary>
+        public void Save(string name)
+        {
+            using (var scratch = new Scratch())
+            {
+                UIntPtr size;
+                IntPtr bytes = scratch.Bytes(name, out size);
+                Call.Check((ref RawError error) => Native.fsv_session_save(Value, bytes, size, 0, ref error));
+            }
         }
 
         public SessionInfo Info()
@@ -2582,6 +2647,12 @@ namespace Fastserve
         {
             var error = new RawError { Message = new byte[500] };
             Native.fsv_request_cancel(engine.Value, request, ref error);
+        }
+
+        /// <summary>Of a live request, from the next step on.</summary>
+        public void SetPriority(int priority)
+        {
+            Call.Check((ref RawError error) => Native.fsv_request_set_priority(engine.Value, request, priority, ref error));
         }
 
         /// <summary>Cancels, and forgets the rest.</summary>

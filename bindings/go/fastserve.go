@@ -5,12 +5,13 @@
 package fastserve
 
 // #cgo pkg-config: fastserve
-// #include "handles.h"
+// #include "hooks.h"
 import "C"
 
 import (
 	"context"
 	"runtime"
+	"runtime/cgo"
 	"sync"
 	"time"
 	"unsafe"
@@ -95,15 +96,38 @@ type Engine struct {
 }
 
 // Open starts an engine. Begin with DefaultEngineConfig.
-func Open(config EngineConfig) (*Engine, error) {
+func Open(config EngineConfig, options ...Option) (*Engine, error) {
+	var h hooks
+	for _, option := range options {
+		option(&h)
+	}
+	var c scratch
+	defer c.free()
 	raw := make_fsv_engine_config()
 	config.write(&raw)
+	if h.writeFolder != "" {
+		raw.write_folder = c.bytes(h.writeFolder)
+		raw.write_folder_size = C.size_t(len(h.writeFolder))
+	}
+	endLog := func() {}
+	if h.log != nil {
+		if raw.log_level == C.FSV_LOG_OFF {
+			raw.log_level = C.FSV_LOG_INFO
+		}
+		context := cgo.NewHandle(h.log)
+		C.go_set_log(&raw, C.uintptr_t(context))
+		endLog = context.Delete
+	}
 	var handle C.uintptr_t
 	if err := call(func(e *C.fsv_error) C.fsv_status { return C.go_fsv_engine_create(&raw, &handle, e) }); err != nil {
+		endLog()
 		return nil, err
 	}
 	engine := &Engine{pump: newPump(handle, config.Mode == uint32(ModePumped))}
-	engine.close = sync.OnceFunc(func() { C.go_fsv_engine_release(handle, nil) })
+	engine.close = sync.OnceFunc(func() {
+		C.go_fsv_engine_release(handle, nil)
+		endLog()
+	})
 	runtime.SetFinalizer(engine, func(e *Engine) { e.close() })
 	return engine, nil
 }

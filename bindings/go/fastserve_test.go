@@ -144,3 +144,54 @@ func TestClosedByAnotherGoroutine(t *testing.T) {
 		t.Error(generation.End())
 	}
 }
+
+func TestExportedSessionsAndLogs(t *testing.T) {
+	lines := make(chan string, 1000)
+	config := DefaultEngineConfig()
+	config.ThreadCount = 1
+	config.LogLevel = int32(LogLevelDebug)
+	engine, err := Open(config, WithLog(func(level LogLevel, line string) {
+		if level < LogLevelError || level > LogLevelDebug || line == "" {
+			t.Error(level, line)
+		}
+		select {
+		case lines <- line:
+		default:
+		}
+	}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	model, err := engine.Load(background, tiny, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	session, err := model.NewSession()
+	if err != nil {
+		t.Fatal(err)
+	}
+	answer, err := model.Generate(background, "The cat", Options{Sampling: Greedy(), Session: session})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := answer.Text(); err != nil {
+		t.Fatal(err)
+	}
+	data, err := session.Export()
+	if err != nil {
+		t.Fatal(err)
+	}
+	restored, err := model.ImportSession(data)
+	if err != nil {
+		t.Fatal(err)
+	}
+	a, _ := session.Info()
+	b, _ := restored.Info()
+	if a.TokenCount != b.TokenCount || a.TokenCount == 0 {
+		t.Error(a, b)
+	}
+	if _, err := model.ImportSession(data[1:]); !errors.Is(err, ErrCorrupt) {
+		t.Error(err)
+	}
+	engine.Close()
+}

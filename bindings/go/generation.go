@@ -142,6 +142,13 @@ func (g *Generation) End() *End {
 // Cancel asks the request to end; Pieces goes on to its end.
 func (g *Generation) Cancel() { C.go_fsv_request_cancel(g.model.engine.handle(), g.request, nil) }
 
+// SetPriority changes that of a live request, from the next step on.
+func (g *Generation) SetPriority(priority int32) error {
+	return call(func(e *C.fsv_error) C.fsv_status {
+		return C.go_fsv_request_set_priority(g.model.engine.handle(), g.request, C.int32_t(priority), e)
+	})
+}
+
 // Close cancels, and forgets the rest.
 func (g *Generation) Close() error {
 	g.mutex.Lock()

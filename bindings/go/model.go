@@ -1,11 +1,12 @@
 package fastserve
 
-// #include "handles.h"
+// #include "hooks.h"
 import "C"
 
 import (
 	"context"
 	"runtime"
+	"runtime/cgo"
 	"sync"
 	"unsafe"
 )
@@ -178,6 +179,32 @@ func (m *Model) RenderChat(messages []Message) (string, error) {
 	return string(bytes), err
 }
 
+// session makes one by a function of (&session, &error).
+func (m *Model) session(function func(*C.uintptr_t, *C.fsv_error) C.fsv_status) (*Session, error) {
+	var made C.uintptr_t
+	if err := call(func(e *C.fsv_error) C.fsv_status { return function(&made, e) }); err != nil {
+		return nil, err
+	}
+	return newSession(made), nil
+}
+
+// LoadSession makes a session of a file that Session.Save wrote.
+func (m *Model) LoadSession(path string) (*Session, error) {
+	var c scratch
+	defer c.free()
+	return m.session(func(made *C.uintptr_t, e *C.fsv_error) C.fsv_status {
+		return C.go_fsv_session_load(m.engine.handle(), m.handle, c.bytes(path), C.size_t(len(path)), made, e)
+	})
+}
+
+// ImportSession makes a session of the bytes that Session.Export gave.
+func (m *Model) ImportSession(data []byte) (*Session, error) {
+	return m.session(func(made *C.uintptr_t, e *C.fsv_error) C.fsv_status {
+		return C.go_fsv_session_import(m.engine.handle(), m.handle, unsafe.Pointer(unsafe.SliceData(data)),
+			C.size_t(len(data)), made, e)
+	})
+}
+
 // Session is a text kept between requests, which name it in Options.
 type Session struct {
 	handle C.uintptr_t
@@ -193,14 +220,9 @@ func newSession(handle C.uintptr_t) *Session {
 
 // NewSession makes an empty session.
 func (m *Model) NewSession() (*Session, error) {
-	var made C.uintptr_t
-	err := call(func(e *C.fsv_error) C.fsv_status {
-		return C.go_fsv_session_create(m.engine.handle(), m.handle, &made, e)
+	return m.session(func(made *C.uintptr_t, e *C.fsv_error) C.fsv_status {
+		return C.go_fsv_session_create(m.engine.handle(), m.handle, made, e)
 	})
-	if err != nil {
-		return nil, err
-	}
-	return newSession(made), nil
 }
 
 // Close gives the session up.
@@ -229,6 +251,24 @@ func (s *Session) Truncate(tokenCount int) error {
 // Undo takes the last turn back.
 func (s *Session) Undo() error {
 	return call(func(e *C.fsv_error) C.fsv_status { return C.go_fsv_session_undo(s.handle, e) })
+}
+
+// Save writes the file name of the folder that WithWriteFolder named.
+func (s *Session) Save(name string) error {
+	var c scratch
+	defer c.free()
+	return call(func(e *C.fsv_error) C.fsv_status {
+		return C.go_fsv_session_save(s.handle, c.bytes(name), C.size_t(len(name)), 0, e)
+	})
+}
+
+// Export gives the same as bytes, for Model.ImportSession.
+func (s *Session) Export() ([]byte, error) {
+	var data []byte
+	context := cgo.NewHandle(&data)
+	defer context.Delete()
+	err := call(func(e *C.fsv_error) C.fsv_status { return C.go_session_export(s.handle, C.uintptr_t(context), e) })
+	return data, err
 }
 
 // Info tells what the session holds.

@@ -10,8 +10,10 @@
 #pragma once
 #include <fastserve.h>
 
+#include <cstring>
 #include <functional>
 #include <memory>
+#include <new>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -217,6 +219,10 @@ class Generation {
   void cancel() noexcept {
     if (state_) (void)fsv_request_cancel(state_->handle.get(), request_, nullptr);
   }
+  // Of a live request, from the next step on.
+  Result<Done> set_priority(int32_t priority) {
+    return detail::call(Done{}, fsv_request_set_priority, state_->handle.get(), request_, priority);
+  }
   // Cancels, and forgets the rest.
   void close() noexcept {
     if (!state_ || is_over_) return;
@@ -244,6 +250,12 @@ class Generation {
   bool is_over_ = false;
 };
 
+struct Bytes {
+  std::unique_ptr<char[]> data;
+  size_t size = 0;
+  operator std::string_view() const noexcept { return {data.get(), size}; }
+};
+
 // A text kept between requests, which name it: options.session = session.get().
 class Session {
  public:
@@ -259,6 +271,17 @@ class Session {
   }
   Result<Done> truncate(size_t token_count) { return detail::call(Done{}, fsv_session_truncate, get(), token_count); }
   Result<Done> undo() { return detail::call(Done{}, fsv_session_undo, get()); }
+  // Writes the file `name` of the engine's write_folder.
+  Result<Done> save(std::string_view name, uint32_t flags = 0) {
+    return detail::call(Done{}, fsv_session_save, get(), name.data(), name.size(), flags);
+  }
+  // The same as bytes, for Model::import_session().
+  Result<Bytes> export_bytes(uint32_t flags = 0) {
+    Bytes bytes;
+    auto done = detail::call(Done{}, fsv_session_export, get(), flags, append, static_cast<void*>(&bytes));
+    if (!done) return done.error();
+    return bytes;
+  }
   Result<SessionInfo> info() {
     SessionInfo info;
     auto done = detail::call(Done{}, fsv_session_get_info, get(), static_cast<fsv_session_info*>(&info));
@@ -274,6 +297,17 @@ class Session {
  private:
   friend class Model;
   explicit Session(fsv_session* handle) noexcept : handle_(handle) {}
+
+  // Called by the library: nothing may be thrown.
+  static fsv_status append(void* context, const void* data, size_t size, uint64_t total) noexcept {
+    auto& bytes = *static_cast<Bytes*>(context);
+    if (!bytes.data) bytes.data.reset(new (std::nothrow) char[static_cast<size_t>(total)]);
+    if (!bytes.data || size > total - bytes.size) return FSV_ERROR_OUT_OF_MEMORY;
+    std::memcpy(bytes.data.get() + bytes.size, data, size);
+    bytes.size += size;
+    return FSV_OK;
+  }
+
   detail::SessionHandle handle_;
 };
 
@@ -308,11 +342,12 @@ class Model {
     });
   }
 
-  Result<Session> session() {
-    fsv_session* made = nullptr;
-    auto done = detail::call(Done{}, fsv_session_create, engine(), get(), &made);
-    if (!done) return done.error();
-    return Session(made);
+  Result<Session> session() { return made(fsv_session_create); }
+  // A session of a file that Session::save() wrote.
+  Result<Session> load_session(std::string_view path) { return made(fsv_session_load, path.data(), path.size()); }
+  // A session of the bytes that Session::export_bytes() gave.
+  Result<Session> import_session(std::string_view bytes) {
+    return made(fsv_session_import, static_cast<const void*>(bytes.data()), bytes.size());
   }
 
   Result<ModelInfo> info() {
@@ -345,6 +380,15 @@ class Model {
   Model(std::shared_ptr<detail::EngineState> state, fsv_model* handle) : state_(std::move(state)), handle_(handle) {}
 
   fsv_engine* engine() const noexcept { return state_->handle.get(); }
+
+  // A session that `function` makes.
+  template <class Function, class... Arguments>
+  Result<Session> made(Function function, Arguments... arguments) {
+    fsv_session* session = nullptr;
+    auto done = detail::call(Done{}, function, engine(), get(), arguments..., &session);
+    if (!done) return done.error();
+    return Session(session);
+  }
 
   static std::vector<fsv_chat_message> messages_of(const std::vector<Message>& messages) {
     std::vector<fsv_chat_message> parts;

@@ -32,6 +32,10 @@ Reply open(const Fields& a) {
     if (a.count(name) != 0) *field = static_cast<uint32_t>(std::stoul(a.at(name)));
   }
   if (a.count("memory_budget_bytes") != 0) config.memory_budget_bytes = std::stoull(a.at("memory_budget_bytes"));
+  if (a.count("write_folder") != 0) {
+    config.write_folder = a.at("write_folder").data();
+    config.write_folder_size = a.at("write_folder").size();
+  }
   auto engine = fsv::Engine::create(config);
   if (!engine) return engine.error();
   engines.insert_or_assign(a.at("id"), std::move(*engine));
@@ -63,6 +67,7 @@ fsv::GenerateOptions options_of(const Fields& a, fsv::Model& model) {
   number("context_full", options.context_full);
   number("choice_count", options.choice_count);
   number("speculation", options.speculation);
+  number("priority", options.priority);
   if (a.count("temperature") + a.count("seed") + a.count("top_k") != 0) {
     (void)fsv_model_default_sampling(model.get(), &options.sampling_settings(), nullptr);
     number("temperature", options.sampling_options->temperature);
@@ -265,6 +270,10 @@ const std::map<std::string, Command> commands = {
     {"session", [](const Fields& a) { return session(a, models.at(a.at("model")).session()); }},
     {"fork", [](const Fields& a) { return session(a, sessions.at(a.at("session")).fork()); }},
     {"truncate", [](const Fields& a) { return of(sessions.at(a.at("session")).truncate(std::stoul(a.at("tokens")))); }},
+    {"save", [](const Fields& a) { return of(sessions.at(a.at("session")).save(a.at("name"))); }},
+    {"restore", [](const Fields& a) { return session(a, models.at(a.at("model")).load_session(a.at("path"))); }},
+    {"priority",
+     [](const Fields& a) { return of(streams.at(a.at("stream")).set_priority(std::stoi(a.at("priority")))); }},
     {"undo", [](const Fields& a) { return of(sessions.at(a.at("session")).undo()); }},
     {"pause", [](const Fields& a) { return of(engines.at(a.at("engine")).pause()); }},
     {"resume", [](const Fields& a) { return of(engines.at(a.at("engine")).resume()); }},

@@ -130,6 +130,36 @@ internal static class LifecycleTest
         closer.Join();
     }
 
+    private static void Logs()
+    {
+        var lines = new List<string>();
+        EngineConfig config = EngineConfig.Default();
+        config.Mode = (uint)Mode.Pumped;
+        config.LogLevel = (int)LogLevel.Debug;
+        Action<LogLevel, string> log = (level, line) =>
+        {
+            lock (lines) lines.Add(level + ": " + line);
+            throw new InvalidOperationException("a log that throws");
+        };
+        using (var engine = new Engine(config, null, log))
+        using (Model model = engine.Load(tiny))
+        {
+            GC.Collect();
+            Expect(model.Generate("The cat").Text() != "", "an answer");
+        }
+        foreach (string line in lines) Expect(line.Length > 8, line);
+        bool isRefused = false;
+        try
+        {
+            new Engine(EngineConfig.Default(), null, log);
+        }
+        catch (ArgumentException)
+        {
+            isRefused = true;
+        }
+        Expect(isRefused, "no log on the library's threads");
+    }
+
     private static void Main(string[] arguments)
     {
         tiny = arguments[0];
@@ -138,6 +168,7 @@ internal static class LifecycleTest
         TokensCancel();
         Finalisers();
         ClosedByAnotherThread();
+        Logs();
         Console.WriteLine("passed");
     }
 }

@@ -61,7 +61,7 @@ internal static class ConformanceRunner
         config.ContextTokens = (uint)Number(a, "context_tokens", 0);
         config.MaxSequences = (uint)Number(a, "max_sequences", 0);
         config.MemoryBudgetBytes = Number(a, "memory_budget_bytes", 0);
-        return new Engine(config);
+        return new Engine(config, a.ContainsKey("write_folder") ? a["write_folder"] : null);
     }
 
     private static Dictionary<string, string> Load(Dictionary<string, string> a)
@@ -84,6 +84,10 @@ internal static class ConformanceRunner
         options.Config.MaxTokens = (uint)Number(a, "max_tokens", options.Config.MaxTokens);
         options.Config.IgnoreEos = (uint)Number(a, "ignore_eos", 0);
         options.Config.ContextFull = (uint)Number(a, "context_full", 0);
+        if (a.ContainsKey("priority"))
+        {
+            options.Config.Priority = int.Parse(a["priority"], CultureInfo.InvariantCulture);
+        }
         options.Config.Speculation = (uint)Number(a, "speculation", 0);
         options.Config.ChoiceCount = (uint)Number(a, "choice_count", options.Config.ChoiceCount);
         if (a.ContainsKey("temperature") || a.ContainsKey("seed") || a.ContainsKey("top_k"))
@@ -248,6 +252,11 @@ internal static class ConformanceRunner
             case "session": objects[a["id"]] = Get<Model>(a, "model").NewSession(); break;
             case "fork": objects[a["id"]] = Get<Session>(a, "session").Fork(); break;
             case "truncate": Get<Session>(a, "session").Truncate((int)Number(a, "tokens", 0)); break;
+            case "save": Get<Session>(a, "session").Save(a["name"]); break;
+            case "restore": objects[a["id"]] = Get<Model>(a, "model").LoadSession(a["path"]); break;
+            case "priority":
+                Get<Generation>(a, "stream").SetPriority(int.Parse(a["priority"], CultureInfo.InvariantCulture));
+                break;
             case "undo": Get<Session>(a, "session").Undo(); break;
             case "cancel": Get<Generation>(a, "stream").Cancel(); break;
             case "pause": Get<Engine>(a, "engine").Pause(); break;

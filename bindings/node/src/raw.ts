@@ -1,30 +1,17 @@
 // The addon and the library beside it.
 import { join } from "node:path";
 import { FastserveError } from "./failure";
+import type { End, Piece } from "./generation";
 import type { RawFunctions } from "./raw_functions";
 import { ABI_VERSION, EngineConfigOptions, errorsByStatus } from "./types";
 
 /** An event as the addon makes it; which properties there are depends on its type. */
-export interface RawEvent {
+export interface RawEvent extends Piece, End {
   type: number;
   key: number;
   failure?: Error;
   bytesDone: number;
   bytesTotal: number;
-  text: string;
-  tokenIds: number[];
-  logprobs?: number[];
-  topLogprobs?: { tokenId: number; logprob: number }[][];
-  choice: number;
-  reason: number;
-  promptTokens: number;
-  generatedTokens: number;
-  cachedTokens: number;
-  queueUs: number;
-  firstTokenUs: number;
-  totalUs: number;
-  cumulativeLogprob: number;
-  score: number;
 }
 
 /** What the addon keeps of an engine. */

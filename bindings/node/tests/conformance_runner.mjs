@@ -4,7 +4,8 @@ import * as fastserve from "fastserve";
 
 const objects = new Map();
 const INTEGERS = { max_tokens: "maxTokens", seed: "seed", top_k: "topK", ignore_eos: "ignoreEos",
-  context_full: "contextFull", choice_count: "choiceCount", speculation: "speculation" };
+  context_full: "contextFull", choice_count: "choiceCount", speculation: "speculation",
+  priority: "priority" };
 const ENGINE = { mode: "mode", context_tokens: "contextTokens", max_sequences: "maxSequences",
   memory_budget_bytes: "memoryBudgetBytes", thread_count: "threadCount" };
 const flag = (value) => (value ? 1 : 0);
@@ -87,7 +88,8 @@ async function reset() {
 const COMMANDS = {
   layout: () => ({ layout: "" }), // the addon is compiled with the C header
   version: () => ({ version: fastserve.libraryVersion(), abi: fastserve.ABI_VERSION }),
-  open: (a) => void objects.set(a.id, new fastserve.Engine({ threadCount: 1, ...picked(ENGINE, a) })),
+  open: (a) => void objects.set(a.id,
+    new fastserve.Engine({ threadCount: 1, writeFolder: a.write_folder, ...picked(ENGINE, a) })),
   load,
   info: ({ model }) => {
     const { architecture, name, vocabularySize } = get(model).info;
@@ -105,6 +107,9 @@ const COMMANDS = {
   concurrent,
   session: (a) => void objects.set(a.id, get(a.model).createSession()),
   fork: (a) => void objects.set(a.id, get(a.session).fork()),
+  save: (a) => get(a.session).save(a.name),
+  restore: async (a) => void objects.set(a.id, await get(a.model).loadSession(a.path)),
+  priority: (a) => get(a.stream).generation.setPriority(Number(a.priority)),
   truncate: (a) => get(a.session).truncate(Number(a.tokens)),
   undo: (a) => get(a.session).undo(),
   session_info: (a) => {

@@ -9,7 +9,8 @@ import urllib.parse
 import fastserve
 from fastserve import _raw, _types
 
-INTEGERS = {"max_tokens", "seed", "top_k", "ignore_eos", "context_full", "choice_count", "speculation"}
+INTEGERS = {"max_tokens", "seed", "top_k", "ignore_eos", "context_full", "choice_count", "speculation",
+            "priority"}
 objects = {}
 
 
@@ -26,7 +27,7 @@ def version(_):
 
 
 def open_engine(a):
-    settings = {key: int(value) for key, value in a.items() if key != "id"}
+    settings = {key: value if key == "write_folder" else int(value) for key, value in a.items() if key != "id"}
     objects[a["id"]] = fastserve.Engine(**{"thread_count": 1, **settings})
 
 
@@ -123,6 +124,10 @@ def session_info(a):
     return {"tokens": found.token_count, "turns": found.turn_count}
 
 
+def restore(a):
+    objects[a["id"]] = objects[a["model"]].load_session(a["path"])
+
+
 def stats(a):
     found = objects[a["engine"]].memory_stats()
     return {"models": found.model_count, "used": found.used_bytes, "sessions": found.session_count}
@@ -144,7 +149,7 @@ def reset(_):
 COMMANDS = {
     "layout": layout, "version": version, "open": open_engine, "load": load, "info": info, "start": start,
     "next": next_piece, "cancel_elsewhere": cancel_elsewhere, "concurrent": concurrent, "session": session, "fork": fork,
-    "session_info": session_info, "stats": stats, "cycle": cycle, "reset": reset,
+    "session_info": session_info, "restore": restore, "stats": stats, "cycle": cycle, "reset": reset,
     "tokenize": lambda a: {"ids": joined(objects[a["model"]].tokenize(a["text"]))},
     "detokenize": lambda a: {"text": objects[a["model"]].detokenize(numbers(a["ids"]))},
     "render": lambda a: {"text": objects[a["model"]].render_chat([{"role": a["role"], "content": a["content"]}])},
@@ -156,6 +161,8 @@ COMMANDS = {
     "resume": lambda a: objects[a["engine"]].resume(),
     "shutdown": lambda a: objects[a["engine"]].shutdown(),
     "truncate": lambda a: objects[a["session"]].truncate(int(a["tokens"])),
+    "save": lambda a: objects[a["session"]].save(a["name"]),
+    "priority": lambda a: objects[a["stream"]].set_priority(int(a["priority"])),
     "undo": lambda a: objects[a["session"]].undo(),
 }
 

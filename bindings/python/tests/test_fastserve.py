@@ -53,6 +53,43 @@ class Test(unittest.TestCase):
             self.model.engine.load(TINY, on_progress=stop, load_dtype=fastserve.Dtype.F16)
         self.assertEqual(self.model.engine.memory_stats().model_count, 1)
 
+    def test_saved_sessions(self):
+        session = self.model.session()
+        self.model.generate("The cat", session=session, temperature=0).text()
+        data = session.export()
+        restored = self.model.import_session(data)
+        self.assertEqual(restored.token_ids, session.token_ids)
+        with self.assertRaises(fastserve.CorruptError):
+            self.model.import_session(data[:-1])
+
+    def test_hooks(self):
+        lines, opened = [], []
+
+        def open_file(name):
+            opened.append(name)
+            return open(TINY if name == "packed/tiny.gguf" else name, "rb")
+
+        def log(level, line):
+            lines.append((level, line))
+            raise RuntimeError("a log that raises")
+
+        with fastserve.Engine(thread_count=2, log=log, log_level=fastserve.LogLevel.DEBUG, open_file=open_file) as engine:
+            model = engine.load("packed/tiny.gguf")
+            self.assertEqual(model.generate("The cat", temperature=0).text(), CAT)
+            with self.assertRaises(fastserve.NotFoundError):
+                engine.load("packed/other.gguf")
+        self.assertEqual(set(opened), {"packed/tiny.gguf", "packed/other.gguf"})
+        self.assertTrue(all(level in range(1, 5) and line for level, line in lines))
+
+    def test_interpreter_ends_with_hooks(self):
+        program = ("import fastserve\n"
+                   f"model = fastserve.load_model({str(TINY)!r}, thread_count=1, log=print, log_level=4,\n"
+                   "                             open_file=lambda name: open(name, 'rb'))\n"
+                   f"generation = model.generate('tick tock', **{dict(ENDLESS, context_full=1)!r})\n"
+                   "next(generation)\n")
+        done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+        self.assertEqual((done.returncode, done.stderr), (0, ""))
+
     def test_pieces(self):
         pieces = list(self.model.generate("The cat", temperature=0, report_logprobs=1, logprob_count=2))
         self.assertEqual("".join(pieces), CAT)

@@ -72,7 +72,7 @@ func open(a fields) (fields, error) {
 	config.ContextTokens = uint32(a.number("context_tokens", 0))
 	config.MaxSequences = uint32(a.number("max_sequences", 0))
 	config.MemoryBudgetBytes = a.number("memory_budget_bytes", 0)
-	engine, err := fastserve.Open(config)
+	engine, err := fastserve.Open(config, fastserve.WithWriteFolder(a["write_folder"]))
 	if err == nil {
 		engines[a["id"]] = engine
 	}
@@ -98,6 +98,10 @@ func options(a fields, model *fastserve.Model) (o fastserve.Options, err error) 
 	config.MaxTokens = uint32(a.number("max_tokens", uint64(config.MaxTokens)))
 	config.IgnoreEos = uint32(a.number("ignore_eos", 0))
 	config.ContextFull = uint32(a.number("context_full", 0))
+	if text, ok := a["priority"]; ok {
+		value, _ := strconv.ParseInt(text, 10, 32)
+		config.Priority = int32(value)
+	}
 	config.Speculation = uint32(a.number("speculation", 0))
 	config.ChoiceCount = uint32(a.number("choice_count", uint64(config.ChoiceCount)))
 	o.Config = &config
@@ -277,12 +281,15 @@ func cycle(a fields) (fields, error) {
 func sessionCommand(do string, a fields) (fields, error) {
 	session := sessions[a["session"]]
 	switch do {
-	case "session", "fork":
+	case "session", "fork", "restore":
 		var made *fastserve.Session
 		var err error
-		if do == "fork" {
+		switch do {
+		case "fork":
 			made, err = session.Fork(-1)
-		} else {
+		case "restore":
+			made, err = models[a["model"]].LoadSession(a["path"])
+		default:
 			made, err = models[a["model"]].NewSession()
 		}
 		if err == nil {
@@ -293,6 +300,8 @@ func sessionCommand(do string, a fields) (fields, error) {
 		return nil, session.Truncate(int(a.number("tokens", 0)))
 	case "undo":
 		return nil, session.Undo()
+	case "save":
+		return nil, session.Save(a["name"])
 	}
 	info, err := session.Info()
 	return fields{"tokens": fmt.Sprint(info.TokenCount), "turns": fmt.Sprint(info.TurnCount)}, err
@@ -359,6 +368,9 @@ func run(do string, a fields) (fields, error) {
 	case "cancel":
 		streams[a["stream"]].Cancel()
 		return nil, nil
+	case "priority":
+		value, _ := strconv.ParseInt(a["priority"], 10, 32)
+		return nil, streams[a["stream"]].SetPriority(int32(value))
 	case "cancel_elsewhere":
 		return cancelElsewhere(a)
 	case "concurrent":
@@ -371,7 +383,7 @@ func run(do string, a fields) (fields, error) {
 	case "reset":
 		reset()
 		return nil, nil
-	case "session", "fork", "truncate", "undo", "session_info":
+	case "session", "fork", "truncate", "undo", "save", "restore", "session_info":
 		return sessionCommand(do, a)
 	case "info", "tokenize", "detokenize", "render":
 		return modelCommand(do, a)

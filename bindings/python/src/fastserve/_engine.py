@@ -6,18 +6,19 @@ import ctypes
 import os
 from typing import TYPE_CHECKING, Any, Callable, Iterable, Optional, Union
 
-from . import _errors, _raw
+from . import _errors, _hooks, _raw
 from ._handle import Handle
 from ._library import call, lib, make, microseconds, pointer_to, raise_status, read_info
 from ._model import Model
 from ._pump import Pump
-from ._types import EngineConfigOptions, EventType, LoadConfigOptions, MemoryStats, Metrics, Mode, Status
+from ._types import EngineConfigOptions, EventType, LoadConfigOptions, LogLevel, MemoryStats, Metrics, Mode, Status
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
     from ._request import GenerateOptions
 
+Log = Callable[[int, str], Any]
 Progress = Callable[[int, int], Any]
 PathLike = Union[str, "os.PathLike[str]"]
 
@@ -28,13 +29,24 @@ def _load_event(event: Any) -> tuple[bool, bool, int, int]:
 
 
 class Engine(Handle):
-    """Runs requests of the models loaded in it, many at once. Settings are those of fsv_engine_config, by name."""
+    """Runs requests of the models loaded in it, many at once. Settings are those of fsv_engine_config, by name, and:
+    `log(level, line)`, called on the library's threads (it must not call the library); `write_folder`, the one folder that
+    the library may write into; `open_file(name)`, which opens models and sessions instead of the system: it returns a
+    binary file that can seek, or raises FileNotFoundError."""
 
-    def __init__(self, **settings: Unpack[EngineConfigOptions]) -> None:
+    def __init__(self, *, log: Optional[Log] = None, write_folder: Optional[PathLike] = None,
+                 open_file: Optional[_hooks.OpenFile] = None, **settings: Unpack[EngineConfigOptions]) -> None:
         config = make(_raw.fsv_engine_config, **settings)
+        self._hooks = _hooks.Hooks(config, log, open_file)
+        if write_folder is not None:
+            folder = os.fsencode(write_folder)
+            config.write_folder, config.write_folder_size = pointer_to(folder), len(folder)
+        if log is not None and "log_level" not in settings:
+            config.log_level = LogLevel.INFO
         handle = ctypes.c_void_p()
         call(lib.fsv_engine_create, ctypes.byref(config), ctypes.byref(handle))
-        super().__init__(handle, lib.fsv_engine_release)
+        super().__init__(handle, self._hooks.keeping(lib.fsv_engine_release))
+        self._finalizer.atexit = self._hooks.are_used  # the library must not call an interpreter that ends
         self._pump = Pump(handle, config.mode == Mode.PUMPED)
         self.model: Optional[Model] = None  # of predict()
 
@@ -107,11 +119,13 @@ class Engine(Handle):
         return read_info(Metrics, _raw.fsv_metrics, lib.fsv_metrics_snapshot, self._handle)
 
 
-def load_model(path: PathLike, on_progress: Optional[Progress] = None, timeout: Optional[float] = None,
-               **settings: Unpack[EngineConfigOptions]) -> Model:
+def load_model(path: PathLike, on_progress: Optional[Progress] = None, timeout: Optional[float] = None, *,
+               log: Optional[Log] = None, write_folder: Optional[PathLike] = None,
+               open_file: Optional[_hooks.OpenFile] = None, **settings: Unpack[EngineConfigOptions]) -> Model:
     """Loads a model into an engine of its own, with these engine settings. The engine ends with model.engine.close() or
     with the last reference to both."""
-    return Engine(**settings).load(path, on_progress, timeout)
+    engine = Engine(log=log, write_folder=write_folder, open_file=open_file, **settings)
+    return engine.load(path, on_progress, timeout)
 
 
 def create_engine(model: Union[Model, PathLike, None] = None, engine: str = "native",

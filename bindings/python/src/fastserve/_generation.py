@@ -143,6 +143,10 @@ class Generation:
         if not self._is_over:
             lib.fsv_request_cancel(self._engine._handle, self._request, None)
 
+    def set_priority(self, priority: int) -> None:
+        """Of a live request, from the next step on."""
+        call(lib.fsv_request_set_priority, self._engine._handle, self._request, priority)
+
     def close(self) -> None:
         """Cancels, and forgets the rest of the answer. Harmless twice."""
         if not self._is_over:

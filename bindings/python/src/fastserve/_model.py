@@ -61,6 +61,18 @@ class Model(Handle):
         call(lib.fsv_session_create, self.engine._handle, self._handle, ctypes.byref(handle))
         return Session(self, handle)
 
+    def load_session(self, path: str) -> Session:
+        """A session of a file that Session.save() wrote."""
+        encoded, handle = path.encode(), ctypes.c_void_p()
+        call(lib.fsv_session_load, self.engine._handle, self._handle, encoded, len(encoded), ctypes.byref(handle))
+        return Session(self, handle)
+
+    def import_session(self, data: bytes) -> Session:
+        """A session of the bytes that Session.export() gave."""
+        handle = ctypes.c_void_p()
+        call(lib.fsv_session_import, self.engine._handle, self._handle, data, len(data), ctypes.byref(handle))
+        return Session(self, handle)
+
     @property
     def info(self) -> ModelInfo:
         return read_info(ModelInfo, _raw.fsv_model_info, lib.fsv_model_get_info, self._handle)

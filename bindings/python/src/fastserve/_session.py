@@ -35,6 +35,22 @@ class Session(Handle):
         """Takes the last turn back."""
         call(lib.fsv_session_undo, self._handle)
 
+    def save(self, name: str, flags: int = 0) -> None:
+        """Writes the file `name` of the engine's write_folder; Model.load_session() reads it."""
+        encoded = name.encode()
+        call(lib.fsv_session_save, self._handle, encoded, len(encoded), flags)
+
+    def export(self, flags: int = 0) -> bytes:
+        """The same as bytes, for Model.import_session()."""
+        pieces: list[bytes] = []
+
+        def write(_context: object, data: int, size: int, _total: int) -> int:
+            pieces.append(ctypes.string_at(data, size))
+            return 0
+
+        call(lib.fsv_session_export, self._handle, flags, _raw.fsv_write_function(write), None)
+        return b"".join(pieces)
+
     @property
     def info(self) -> SessionInfo:
         return read_info(SessionInfo, _raw.fsv_session_info, lib.fsv_session_get_info, self._handle)

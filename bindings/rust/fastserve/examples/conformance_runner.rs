@@ -1,5 +1,5 @@
 //! The Rust runner of bindings/conformance: one command a line in, one reply a line out.
-use fastserve::{sys, Engine, EngineConfig, Error, Generation, Message, Model, Options, Piece, Session};
+use fastserve::{sys, Engine, EngineConfig, Error, Generation, Hooks, Message, Model, Options, Piece, Session};
 use std::collections::HashMap;
 use std::io::{BufRead, Write};
 use std::ops::ControlFlow;
@@ -61,7 +61,8 @@ impl Objects {
         config.context_tokens = number(a, "context_tokens").unwrap_or(0);
         config.max_sequences = number(a, "max_sequences").unwrap_or(0);
         config.memory_budget_bytes = number(a, "memory_budget_bytes").unwrap_or(0);
-        self.engines.insert(a["id"].clone(), Engine::new(config)?);
+        let hooks = Hooks { write_folder: a.get("write_folder").cloned(), ..Default::default() };
+        self.engines.insert(a["id"].clone(), Engine::with_hooks(config, hooks)?);
         Ok(vec![])
     }
 
@@ -85,6 +86,7 @@ impl Objects {
         config.ignore_eos = number(a, "ignore_eos").unwrap_or(0);
         config.context_full = number(a, "context_full").unwrap_or(0);
         config.speculation = number(a, "speculation").unwrap_or(0);
+        config.priority = number(a, "priority").unwrap_or(0);
         config.choice_count = number(a, "choice_count").unwrap_or(config.choice_count);
         if ["temperature", "seed", "top_k"].iter().any(|name| a.contains_key(*name)) {
             let mut sampling = model.default_sampling()?;
@@ -160,6 +162,8 @@ impl Objects {
             "truncate" => {
                 return self.sessions[&a["session"]].truncate(number(a, "tokens").unwrap_or(0)).map(|()| vec![])
             }
+            "restore" => self.models[&a["model"]].load_session(&a["path"])?,
+            "save" => return self.sessions[&a["session"]].save(&a["name"]).map(|()| vec![]),
             "undo" => return self.sessions[&a["session"]].undo().map(|()| vec![]),
             _ => {
                 let info = self.sessions[&a["session"]].info()?;
@@ -226,6 +230,10 @@ impl Objects {
             "cancel" => {
                 self.streams[&a["stream"]].0.cancel();
                 Ok(vec![])
+            }
+            "priority" => {
+                let priority = number(a, "priority").unwrap_or(0);
+                self.streams[&a["stream"]].0.set_priority(priority).map(|()| vec![])
             }
             "cancel_elsewhere" => self.cancel_elsewhere(a),
             "concurrent" => self.concurrent(a),

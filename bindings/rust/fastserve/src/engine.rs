@@ -2,7 +2,8 @@
 use crate::error::{call, Error, Result};
 use crate::generation::Item;
 use crate::handle::{release, Handle};
-use crate::model::Model;
+use crate::hooks::Hooks;
+use crate::model::{text_of_path, Model};
 use crate::options::{EngineConfig, LoadConfig};
 use crate::pump::{Shared, Sink};
 use crate::sys;
@@ -20,11 +21,22 @@ pub struct Engine {
 
 impl Engine {
     pub fn new(config: EngineConfig) -> Result<Engine> {
+        Engine::with_hooks(config, Hooks::default())
+    }
+
+    /// An engine that reports to the host, or may write.
+    pub fn with_hooks(mut config: EngineConfig, mut hooks: Hooks) -> Result<Engine> {
+        let folder = hooks.write_folder.take();
+        if let Some(folder) = &folder {
+            config.write_folder = folder.as_ptr().cast();
+            config.write_folder_size = folder.len();
+        }
+        let log = hooks.into_log(&mut config);
         let mut made = std::ptr::null_mut();
         // SAFETY: a whole config, and a place for the result.
         call(|error| unsafe { sys::fsv_engine_create(&config, &mut made, error) })?;
         let handle = Handle::new(made, release!(fsv_engine_release, sys::fsv_engine));
-        Ok(Engine { shared: Arc::new(Shared::new(handle, config.mode == sys::FSV_MODE_PUMPED)) })
+        Ok(Engine { shared: Arc::new(Shared::new(handle, config.mode == sys::FSV_MODE_PUMPED, log)) })
     }
 
     /// Ends all that runs and returns the memory. Harmless twice.
@@ -45,9 +57,7 @@ impl Engine {
         mut config: LoadConfig,
         mut on_progress: impl FnMut(u64, u64) -> ControlFlow<()>,
     ) -> Result<Model> {
-        let path = path.as_ref().to_str().ok_or_else(|| {
-            Error::new(sys::FSV_ERROR_INVALID_ARGUMENT, format!("{:?} is no UTF-8", path.as_ref()))
-        })?;
+        let path = text_of_path(path.as_ref())?;
         let sink = self.shared.open();
         config.path = path.as_ptr().cast();
         config.path_size = path.len();

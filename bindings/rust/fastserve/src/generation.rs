@@ -1,5 +1,5 @@
 //! Answers as they come.
-use crate::error::{Error, Result};
+use crate::error::{call, Error, Result};
 use crate::generated::FinishReason;
 use crate::pump::{Shared, Sink};
 use crate::sys;
@@ -150,6 +150,14 @@ impl Generation {
     /// Asks the request to end; the iteration goes on to its end.
     pub fn cancel(&self) {
         self.canceller().cancel();
+    }
+
+    /// Of a live request, from the next step on.
+    pub fn set_priority(&self, priority: i32) -> Result<()> {
+        // SAFETY: numbers; a request that has ended is a status.
+        call(|error| unsafe {
+            sys::fsv_request_set_priority(self.shared.engine.get(), self.request, priority, error)
+        })
     }
 
     /// To cancel from another thread while this one iterates.

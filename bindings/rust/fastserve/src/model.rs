@@ -1,11 +1,12 @@
 //! Loaded models: text in, text out.
-use crate::error::{call, fill, text_of, Result};
+use crate::error::{call, fill, text_of, Error, Result};
 use crate::generation::Generation;
 use crate::handle::{release, Handle};
 use crate::options::{string_of, Options, Prompt, Sampling};
 use crate::pump::Shared;
 use crate::session::Session;
 use crate::sys;
+use std::path::Path;
 use std::sync::Arc;
 
 /// One message of a conversation.
@@ -89,10 +90,35 @@ impl Model {
 
     /// A new, empty session.
     pub fn session(&self) -> Result<Session> {
+        self.made(|engine, model, made, error| unsafe { sys::fsv_session_create(engine, model, made, error) })
+    }
+
+    /// A session of a file that [`Session::save`] wrote.
+    pub fn load_session(&self, path: impl AsRef<Path>) -> Result<Session> {
+        let path = text_of_path(path.as_ref())?;
+        self.made(|engine, model, made, error| unsafe {
+            sys::fsv_session_load(engine, model, path.as_ptr().cast(), path.len(), made, error)
+        })
+    }
+
+    /// A session of the bytes that [`Session::export`] gave.
+    pub fn import_session(&self, bytes: &[u8]) -> Result<Session> {
+        self.made(|engine, model, made, error| unsafe {
+            sys::fsv_session_import(engine, model, bytes.as_ptr().cast(), bytes.len(), made, error)
+        })
+    }
+
+    fn made(
+        &self,
+        make: impl FnOnce(
+            *mut sys::fsv_engine,
+            *mut sys::fsv_model,
+            *mut *mut sys::fsv_session,
+            *mut sys::fsv_error,
+        ) -> sys::fsv_status,
+    ) -> Result<Session> {
         let mut made = std::ptr::null_mut();
-        call(|error| unsafe {
-            sys::fsv_session_create(self.shared.engine.get(), self.handle.get(), &mut made, error)
-        })?;
+        call(|error| make(self.shared.engine.get(), self.handle.get(), &mut made, error))?;
         Ok(Session::new(made))
     }
 
@@ -153,4 +179,9 @@ fn messages_of(messages: &[Message<'_>]) -> Vec<sys::fsv_chat_message> {
         content_size: message.content.len(),
     };
     messages.iter().map(part).collect()
+}
+
+/// UTF-8, which is what the library takes.
+pub(crate) fn text_of_path(path: &Path) -> Result<&str> {
+    path.to_str().ok_or_else(|| Error::new(sys::FSV_ERROR_INVALID_ARGUMENT, format!("{path:?} is no UTF-8")))
 }

@@ -3,6 +3,7 @@
 use crate::error::{call, Error, Result};
 use crate::generation::{End, Item, Piece};
 use crate::handle::Handle;
+use crate::hooks::Log;
 use crate::sys;
 use std::collections::{HashMap, VecDeque};
 use std::mem::{size_of, MaybeUninit};
@@ -15,6 +16,7 @@ const BATCH: usize = 64;
 /// What every object of an engine shares.
 pub(crate) struct Shared {
     pub engine: Handle<sys::fsv_engine>,
+    _log: Option<Box<Log>>, // dropped after the engine: fields go in their order
     is_pumped: bool,
     state: Mutex<State>,
     changed: Condvar,
@@ -72,8 +74,8 @@ fn timed_out() -> Error {
 }
 
 impl Shared {
-    pub fn new(engine: Handle<sys::fsv_engine>, is_pumped: bool) -> Shared {
-        Shared { engine, is_pumped, state: Mutex::default(), changed: Condvar::new() }
+    pub fn new(engine: Handle<sys::fsv_engine>, is_pumped: bool, log: Option<Box<Log>>) -> Shared {
+        Shared { engine, _log: log, is_pumped, state: Mutex::default(), changed: Condvar::new() }
     }
 
     pub fn open(&self) -> Arc<Sink> {

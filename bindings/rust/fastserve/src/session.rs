@@ -2,6 +2,7 @@
 use crate::error::{call, fill, Result};
 use crate::handle::{release, Handle};
 use crate::sys;
+use std::ffi::c_void;
 
 /// A text kept between requests, which name it in [`crate::Options::session`].
 pub struct Session {
@@ -36,6 +37,22 @@ impl Session {
         call(|error| unsafe { sys::fsv_session_undo(self.handle.get(), error) })
     }
 
+    /// Writes the file `name` of the engine's [`crate::Hooks::write_folder`].
+    pub fn save(&self, name: &str) -> Result<()> {
+        call(|error| unsafe { sys::fsv_session_save(self.handle.get(), name.as_ptr().cast(), name.len(), 0, error) })
+    }
+
+    /// The same as bytes, for [`crate::Model::import_session`].
+    pub fn export(&self) -> Result<Vec<u8>> {
+        let mut bytes: Vec<u8> = Vec::new();
+        // SAFETY: `append` is called during this call alone, with `bytes` as its context.
+        call(|error| unsafe {
+            let context = std::ptr::addr_of_mut!(bytes).cast();
+            sys::fsv_session_export(self.handle.get(), 0, Some(append), context, error)
+        })?;
+        Ok(bytes)
+    }
+
     pub fn info(&self) -> Result<sys::fsv_session_info> {
         let mut info = sys::fsv_session_info::default();
         call(|error| unsafe { sys::fsv_session_get_info(self.handle.get(), &mut info, error) })?;
@@ -47,4 +64,15 @@ impl Session {
             sys::fsv_session_get_tokens(self.handle.get(), ids, capacity, count, error)
         })
     }
+}
+
+/// Nothing may unwind into the library: too little memory is a status.
+unsafe extern "C" fn append(context: *mut c_void, data: *const c_void, size: usize, total: u64) -> sys::fsv_status {
+    let bytes = &mut *context.cast::<Vec<u8>>();
+    let missing = usize::try_from(total).unwrap_or(usize::MAX).saturating_sub(bytes.len());
+    if size > missing || bytes.try_reserve_exact(missing).is_err() {
+        return sys::FSV_ERROR_OUT_OF_MEMORY;
+    }
+    bytes.extend_from_slice(std::slice::from_raw_parts(data.cast(), size));
+    sys::FSV_OK
 }

@@ -1,5 +1,5 @@
 //! What Rust adds to the conformance cases: Drop in any order, errors, threads, streams.
-use fastserve::{Engine, EngineConfig, ErrorKind, FinishReason, Generation, Model, Options};
+use fastserve::{Engine, EngineConfig, ErrorKind, FinishReason, Generation, Hooks, Model, Options};
 use std::ops::ControlFlow;
 
 const TINY: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../conformance/tiny.gguf.bin");
@@ -167,4 +167,26 @@ fn threads_wait_side_by_side() {
             });
         }
     });
+}
+
+#[test]
+fn sessions_are_exported_and_logs_may_panic() {
+    let lines = std::sync::Arc::new(std::sync::Mutex::new(Vec::new()));
+    let seen = lines.clone();
+    let log = move |level: i32, line: &str| {
+        seen.lock().unwrap().push((level, line.to_owned()));
+        std::panic::resume_unwind(Box::new("a log that panics")); // without a report on stderr
+    };
+    let config = EngineConfig { thread_count: 1, log_level: 4, ..Default::default() };
+    let engine = Engine::with_hooks(config, Hooks { log: Some(Box::new(log)), ..Default::default() }).unwrap();
+    let model = engine.load(TINY).unwrap();
+    let session = model.session().unwrap();
+    let options = Options { session: Some(&session), ..Options::default().greedy() };
+    assert_eq!(model.generate("The cat", options).unwrap().text().unwrap(), CAT);
+    let mut bytes = session.export().unwrap();
+    assert_eq!(model.import_session(&bytes).unwrap().token_ids(), session.token_ids());
+    bytes.pop();
+    assert_eq!(model.import_session(&bytes).err().unwrap().kind(), ErrorKind::Corrupt);
+    drop((session, model, engine));
+    assert!(lines.lock().unwrap().iter().all(|(level, line)| (1..5).contains(level) && !line.is_empty()));
 }

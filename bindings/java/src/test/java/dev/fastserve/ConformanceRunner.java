@@ -71,6 +71,7 @@ public final class ConformanceRunner {
 
     private static void open(Map<String, String> a) {
         EngineOptions options = new EngineOptions().threadCount(Integer.parseInt(a.getOrDefault("thread_count", "1")));
+        if (a.containsKey("write_folder")) options.writeFolder(a.get("write_folder"));
         if (a.containsKey("mode")) options.engineConfig.put(Raw.EngineConfig.mode, Integer.parseInt(a.get("mode")));
         if (a.containsKey("context_tokens")) options.contextTokens(Integer.parseInt(a.get("context_tokens")));
         if (a.containsKey("max_sequences")) options.maxSequences(Integer.parseInt(a.get("max_sequences")));
@@ -99,6 +100,7 @@ public final class ConformanceRunner {
         if (a.containsKey("speculation")) options.speculation(Speculation.of(Integer.parseInt(a.get("speculation"))));
         if (a.containsKey("choice_count")) options.choiceCount(Integer.parseInt(a.get("choice_count")));
         if (a.containsKey("temperature")) options.temperature(Float.parseFloat(a.get("temperature")));
+        if (a.containsKey("priority")) options.priority(Integer.parseInt(a.get("priority")));
         if (a.containsKey("stop")) options.stop(a.get("stop"));
         if (a.containsKey("session")) options.session(get(a.get("session")));
         return options;
@@ -170,6 +172,8 @@ public final class ConformanceRunner {
             case "fork" -> objects.put(a.get("id"), session.fork());
             case "truncate" -> session.truncate(Long.parseLong(a.get("tokens")));
             case "undo" -> session.undo();
+            case "save" -> session.save(a.get("name"));
+            case "restore" -> objects.put(a.get("id"), ConformanceRunner.<Model>get(a.get("model")).loadSession(a.get("path")));
             default -> {
                 return Map.of("tokens", session.info().tokenCount(), "turns", session.info().turnCount());
             }
@@ -198,6 +202,10 @@ public final class ConformanceRunner {
                 ? Duration.ofNanos(1000 * Long.parseLong(a.get("timeout_us"))) : null)));
             case "finish" -> answer.finish();
             case "cancel_elsewhere" -> cancelElsewhere(answer);
+            case "priority" -> {
+                answer.generation().setPriority(Integer.parseInt(a.get("priority")));
+                yield Map.of();
+            }
             default -> {
                 answer.generation().cancel();
                 yield Map.of();
@@ -218,8 +226,8 @@ public final class ConformanceRunner {
             case "cycle": cycle(a); break;
             case "reset": reset(); break;
             case "info", "tokenize", "detokenize", "render": return ofModel(command, a);
-            case "session", "fork", "truncate", "undo", "session_info": return ofSession(command, a);
-            case "next", "finish", "cancel", "cancel_elsewhere": return ofStream(command, a);
+            case "session", "fork", "truncate", "undo", "save", "restore", "session_info": return ofSession(command, a);
+            case "next", "finish", "cancel", "cancel_elsewhere", "priority": return ofStream(command, a);
             default: return ofEngine(command, a);
         }
         return Map.of();
