@@ -196,6 +196,17 @@ func (e *Engine) Shutdown(timeout time.Duration) error {
 	return call(func(r *C.fsv_error) C.fsv_status { return C.go_fsv_engine_shutdown(e.handle(), us, r) })
 }
 
+// SetMemoryBudget changes that of a living engine; 0: none. What it takes away goes within milliseconds, and changes no
+// text.
+func (e *Engine) SetMemoryBudget(bytes uint64) error {
+	return call(func(r *C.fsv_error) C.fsv_status { return C.go_fsv_memory_set_budget(e.handle(), C.uint64_t(bytes), r) })
+}
+
+// Trim gives memory that nobody holds back to the system, and what the flags name.
+func (e *Engine) Trim(flags TrimFlags) error {
+	return call(func(r *C.fsv_error) C.fsv_status { return C.go_fsv_memory_trim(e.handle(), C.uint32_t(flags), r) })
+}
+
 // MemoryStats tells what the engine holds.
 func (e *Engine) MemoryStats() (stats MemoryStats, err error) {
 	raw := make_fsv_memory_stats()

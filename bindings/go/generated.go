@@ -332,13 +332,13 @@ const (
 	EventTypeChoiceFinished EventType = 6
 )
 
-type Trim int32
+type TrimFlags int32
 
 const (
 	// the prefix cache too
-	TrimPrefixes Trim = 1
+	TrimFlagsPrefixes TrimFlags = 1
 	// keys and values of idle sessions too: their next requests compute them again
-	TrimSessions Trim = 2
+	TrimFlagsSessions TrimFlags = 2
 )
 
 // What errors.Is compares with.

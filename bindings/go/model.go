@@ -145,6 +145,16 @@ func (m *Model) Info() (info ModelInfo, err error) {
 	return info, err
 }
 
+// Memory tells what the model takes.
+func (m *Model) Memory() (memory ModelMemory, err error) {
+	raw := make_fsv_model_memory()
+	err = call(func(e *C.fsv_error) C.fsv_status {
+		return C.go_fsv_memory_get_model(m.engine.handle(), m.handle, &raw, e)
+	})
+	memory.read(&raw)
+	return memory, err
+}
+
 // Tokenize gives the ids of a text, BOS and EOS as the model asks.
 func (m *Model) Tokenize(text string) ([]int32, error) {
 	var c scratch

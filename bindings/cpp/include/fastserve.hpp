@@ -465,6 +465,10 @@ class Engine {
   Result<Done> shutdown(uint64_t timeout_us = kForever) {
     return detail::call(Done{}, fsv_engine_shutdown, get(), timeout_us);
   }
+  // Of a living engine; 0: none. What it takes away goes within milliseconds, and changes no text.
+  Result<Done> set_memory_budget(uint64_t bytes) { return detail::call(Done{}, fsv_memory_set_budget, get(), bytes); }
+  // Gives memory that nobody holds back to the system, and what `flags` (FSV_TRIM_*) name.
+  Result<Done> trim(uint32_t flags = 0) { return detail::call(Done{}, fsv_memory_trim, get(), flags); }
   Result<MemoryStats> memory_stats() {
     MemoryStats stats;
     auto done = detail::call(Done{}, fsv_memory_get_stats, get(), static_cast<fsv_memory_stats*>(&stats));

@@ -277,6 +277,12 @@ const std::map<std::string, Command> commands = {
     {"undo", [](const Fields& a) { return of(sessions.at(a.at("session")).undo()); }},
     {"pause", [](const Fields& a) { return of(engines.at(a.at("engine")).pause()); }},
     {"resume", [](const Fields& a) { return of(engines.at(a.at("engine")).resume()); }},
+    {"budget",
+     [](const Fields& a) { return of(engines.at(a.at("engine")).set_memory_budget(std::stoull(a.at("bytes")))); }},
+    {"trim",
+     [](const Fields& a) {
+       return of(engines.at(a.at("engine")).trim(static_cast<uint32_t>(std::stoul(a.at("flags")))));
+     }},
     {"shutdown", [](const Fields& a) { return of(engines.at(a.at("engine")).shutdown()); }},
 };
 

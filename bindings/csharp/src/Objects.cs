@@ -172,6 +172,18 @@ namespace Fastserve
             Call.Check((ref RawError error) => Native.fsv_engine_shutdown(Value, us, ref error));
         }
 
+        /// <summary>Of a living engine; 0: none. What it takes away goes within milliseconds, and changes no text.</summary>
+        public void SetMemoryBudget(ulong bytes)
+        {
+            Call.Check((ref RawError error) => Native.fsv_memory_set_budget(Value, bytes, ref error));
+        }
+
+        /// <summary>Gives memory that nobody holds back to the system, and what the flags name.</summary>
+        public void Trim(TrimFlags flags = 0)
+        {
+            Call.Check((ref RawError error) => Native.fsv_memory_trim(Value, (uint)flags, ref error));
+        }
+
         public MemoryStats MemoryStats()
         {
             var stats = global::Fastserve.MemoryStats.Default();

@@ -260,6 +260,8 @@ internal static class ConformanceRunner
             case "undo": Get<Session>(a, "session").Undo(); break;
             case "cancel": Get<Generation>(a, "stream").Cancel(); break;
             case "pause": Get<Engine>(a, "engine").Pause(); break;
+            case "budget": Get<Engine>(a, "engine").SetMemoryBudget(Number(a, "bytes", 0)); break;
+            case "trim": Get<Engine>(a, "engine").Trim((TrimFlags)Number(a, "flags", 0)); break;
             case "resume": Get<Engine>(a, "engine").Resume(); break;
             case "shutdown": Get<Engine>(a, "engine").Shutdown(); break;
             case "close":

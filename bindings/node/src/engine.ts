@@ -85,6 +85,16 @@ export class Engine extends Handle {
     return raw.engineShutdownAsync(this.handle, microseconds(timeoutMs));
   }
 
+  /** Of a living engine; 0: none. What it takes away goes within milliseconds, and changes no text. */
+  setMemoryBudget(bytes: number | bigint): void {
+    raw.memorySetBudget(this.handle, bytes);
+  }
+
+  /** Gives memory that nobody holds back to the system, and what `flags` (TrimFlags) name. */
+  trim(flags = 0): void {
+    raw.memoryTrim(this.handle, flags);
+  }
+
   memoryStats(): MemoryStats {
     return raw.memoryGetStats(this.handle);
   }

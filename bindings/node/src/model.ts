@@ -2,7 +2,7 @@ import type { Engine } from "./engine";
 import { ignoringStale } from "./engine";
 import { Generation } from "./generation";
 import { Handle } from "./handle";
-import { ChatFlags, DetokenizeFlags, ModelInfo, TokenizeFlags } from "./types";
+import { ChatFlags, DetokenizeFlags, ModelInfo, ModelMemory, TokenizeFlags } from "./types";
 import { raw } from "./raw";
 import { chatOf, generateConfig, GenerateOptions, ChatOptions, Message, promptOf } from "./request";
 import { Session } from "./session";
@@ -47,6 +47,11 @@ export class Model extends Handle {
 
   get info(): ModelInfo {
     return raw.modelGetInfo(this.handle);
+  }
+
+  /** What it takes. */
+  get memory(): ModelMemory {
+    return raw.memoryGetModel(this.engine.handle, this.handle);
   }
 
   /** Token ids of a text, BOS and EOS as the model asks. Computes on the calling thread. */

@@ -292,7 +292,7 @@ export enum EventType {
   ChoiceFinished = 6,
 }
 
-export enum Trim {
+export enum TrimFlags {
   /** the prefix cache too */
   Prefixes = 1,
   /** keys and values of idle sessions too: their next requests compute them again */

@@ -120,6 +120,8 @@ const COMMANDS = {
   pause: (a) => get(a.engine).pause(),
   resume: (a) => get(a.engine).resume(),
   shutdown: (a) => get(a.engine).shutdown(),
+  budget: (a) => get(a.engine).setMemoryBudget(Number(a.bytes)),
+  trim: (a) => get(a.engine).trim(Number(a.flags)),
   stats: (a) => {
     const { modelCount, usedBytes, sessionCount } = get(a.engine).memoryStats();
     return { models: modelCount, used: usedBytes, sessions: sessionCount };

@@ -162,6 +162,8 @@ COMMANDS = {
     "shutdown": lambda a: objects[a["engine"]].shutdown(),
     "truncate": lambda a: objects[a["session"]].truncate(int(a["tokens"])),
     "save": lambda a: objects[a["session"]].save(a["name"]),
+    "budget": lambda a: objects[a["engine"]].set_memory_budget(int(a["bytes"])),
+    "trim": lambda a: objects[a["engine"]].trim(int(a["flags"])),
     "priority": lambda a: objects[a["stream"]].set_priority(int(a["priority"])),
     "undo": lambda a: objects[a["session"]].undo(),
 }

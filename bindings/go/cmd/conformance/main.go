@@ -334,6 +334,10 @@ func engineCommand(do string, a fields) (fields, error) {
 		return nil, engine.Resume()
 	case "shutdown":
 		return nil, engine.Shutdown(-1)
+	case "budget":
+		return nil, engine.SetMemoryBudget(a.number("bytes", 0))
+	case "trim":
+		return nil, engine.Trim(fastserve.TrimFlags(a.number("flags", 0)))
 	}
 	stats, err := engine.MemoryStats()
 	return fields{"models": fmt.Sprint(stats.ModelCount), "used": fmt.Sprint(stats.UsedBytes),

@@ -112,6 +112,14 @@ class Engine(Handle):
         """Refuses new work and lets running requests finish within `timeout` seconds, then cancels them."""
         call(lib.fsv_engine_shutdown, self._handle, microseconds(timeout))
 
+    def set_memory_budget(self, budget_bytes: int) -> None:
+        """Of a living engine; 0: none. What it takes away goes within milliseconds, and changes no text."""
+        call(lib.fsv_memory_set_budget, self._handle, budget_bytes)
+
+    def trim(self, flags: int = 0) -> None:
+        """Gives memory that nobody holds back to the system, and what `flags` (TrimFlags) name."""
+        call(lib.fsv_memory_trim, self._handle, flags)
+
     def memory_stats(self) -> MemoryStats:
         return read_info(MemoryStats, _raw.fsv_memory_stats, lib.fsv_memory_get_stats, self._handle)
 

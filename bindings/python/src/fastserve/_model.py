@@ -12,7 +12,7 @@ from ._generation import Generation
 from ._handle import Handle
 from ._library import call, fill, lib, make, read_info
 from ._session import Session
-from ._types import ChatFlags, DetokenizeFlags, ModelInfo, TokenizeFlags
+from ._types import ChatFlags, DetokenizeFlags, ModelInfo, ModelMemory, TokenizeFlags
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -76,6 +76,11 @@ class Model(Handle):
     @property
     def info(self) -> ModelInfo:
         return read_info(ModelInfo, _raw.fsv_model_info, lib.fsv_model_get_info, self._handle)
+
+    @property
+    def memory(self) -> ModelMemory:
+        """What it takes."""
+        return read_info(ModelMemory, _raw.fsv_model_memory, lib.fsv_memory_get_model, self.engine._handle, self._handle)
 
     def tokenize(self, text: str, flags: int = TokenizeFlags.ADD_BOS) -> list[int]:
         encoded = text.encode()

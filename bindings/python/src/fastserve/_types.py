@@ -12,7 +12,8 @@ __all__ = [
     "KvDtype", "LoadConfigOptions", "LoadFlags", "LogLevel", "MachineCeilings", "MachineInfo", "MemoryEstimate",
     "MemoryStats", "MemoryUse", "Metrics", "Mode", "ModelInfo", "ModelMemory", "RequestInfo", "RequestState",
     "SamplingOptions", "Scheduler", "ScoreFlags", "SessionFlags", "SessionInfo", "SessionMode", "Speculation",
-    "Stage", "Status", "ThreadPriority", "TicketInfo", "TicketState", "TokenAttributes", "TokenizeFlags", "Trim"
+    "Stage", "Status", "ThreadPriority", "TicketInfo", "TicketState", "TokenAttributes", "TokenizeFlags",
+    "TrimFlags"
 ]
 
 
@@ -263,7 +264,7 @@ class EventType(enum.IntEnum):
     CHOICE_FINISHED = 6  # one of several choices has ended: finish_reason, its generated_token_count
 
 
-class Trim(enum.IntEnum):
+class TrimFlags(enum.IntEnum):
     PREFIXES = 1  # the prefix cache too
     SESSIONS = 2  # keys and values of idle sessions too: their next requests compute them again
 

@@ -197,6 +197,8 @@ impl Objects {
             "pause" => engine.pause()?,
             "resume" => engine.resume()?,
             "shutdown" => engine.shutdown(None)?,
+            "budget" => engine.set_memory_budget(number(a, "bytes").unwrap_or(0))?,
+            "trim" => engine.trim(number(a, "flags").unwrap_or(0))?,
             _ => {
                 let stats = engine.memory_stats()?;
                 return Ok(vec![
@@ -244,7 +246,7 @@ impl Objects {
                 Ok(vec![])
             }
             "info" | "tokenize" | "detokenize" | "render" => self.text_command(word, a),
-            "pause" | "resume" | "shutdown" | "stats" => self.engine_command(word, a),
+            "pause" | "resume" | "shutdown" | "budget" | "trim" | "stats" => self.engine_command(word, a),
             _ => self.sessions_command(word, a),
         }
     }

@@ -124,6 +124,16 @@ impl Engine {
         call(|error| unsafe { sys::fsv_engine_shutdown(self.shared.engine.get(), timeout_us, error) })
     }
 
+    /// Of a living engine; 0: none. What it takes away goes within milliseconds, and changes no text.
+    pub fn set_memory_budget(&self, bytes: u64) -> Result<()> {
+        call(|error| unsafe { sys::fsv_memory_set_budget(self.shared.engine.get(), bytes, error) })
+    }
+
+    /// Gives memory that nobody holds back to the system, and what `flags` (`sys::FSV_TRIM_*`) name.
+    pub fn trim(&self, flags: u32) -> Result<()> {
+        call(|error| unsafe { sys::fsv_memory_trim(self.shared.engine.get(), flags, error) })
+    }
+
     pub fn memory_stats(&self) -> Result<sys::fsv_memory_stats> {
         let mut stats = sys::fsv_memory_stats::default();
         call(|error| unsafe { sys::fsv_memory_get_stats(self.shared.engine.get(), &mut stats, error) })?;

@@ -135,6 +135,15 @@ impl Model {
         Ok(info)
     }
 
+    /// What it takes.
+    pub fn memory(&self) -> Result<sys::fsv_model_memory> {
+        let mut memory = sys::fsv_model_memory::default();
+        call(|error| unsafe {
+            sys::fsv_memory_get_model(self.shared.engine.get(), self.handle.get(), &mut memory, error)
+        })?;
+        Ok(memory)
+    }
+
     /// The model's own name, or "".
     pub fn name(&self) -> Result<String> {
         Ok(text_of(&self.info()?.name))

@@ -186,6 +186,19 @@ public final class Engine extends NativeHandle {
         Call.check(error -> Raw.fsv_engine_shutdown(handle, Call.microseconds(timeout), error));
     }
 
+    /** Of a living engine; 0: none. What it takes away goes within milliseconds, and changes no text. */
+    public void setMemoryBudget(long bytes) {
+        Call.check(error -> Raw.fsv_memory_set_budget(handle, bytes, error));
+    }
+
+    /** Gives memory that nobody holds back to the system, and what the flags name. */
+    public void trim(TrimFlags... flags) {
+        int all = 0;
+        for (TrimFlags flag : flags) all |= flag.number;
+        int given = all;
+        Call.check(error -> Raw.fsv_memory_trim(handle, given, error));
+    }
+
     public MemoryStats memoryStats() {
         try (Arena arena = Arena.ofConfined()) {
             MemorySegment stats = Raw.MemoryStats.make(arena);

@@ -126,6 +126,15 @@ public final class Model extends NativeHandle {
         }
     }
 
+    /** What it takes. */
+    public ModelMemory memory() {
+        try (Arena arena = Arena.ofConfined()) {
+            MemorySegment memory = Raw.ModelMemory.make(arena);
+            Call.check(arena, error -> Raw.fsv_memory_get_model(engine.handle, handle, memory, error));
+            return ModelMemory.read(memory);
+        }
+    }
+
     /** Token ids of a text, BOS and EOS as the model asks. */
     public int[] tokenize(String text) {
         return tokenize(text, TokenizeFlags.ADD_BOS.number);

@@ -187,6 +187,8 @@ public final class ConformanceRunner {
             case "pause" -> engine.pause();
             case "resume" -> engine.resume();
             case "shutdown" -> engine.shutdown(null);
+            case "budget" -> engine.setMemoryBudget(Long.parseLong(a.get("bytes")));
+            case "trim" -> engine.trim(TrimFlags.values());
             default -> {
                 MemoryStats stats = engine.memoryStats();
                 return Map.of("models", stats.modelCount(), "used", stats.usedBytes(), "sessions", stats.sessionCount());
