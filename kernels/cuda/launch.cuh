@@ -70,18 +70,17 @@ DeviceResult launch(DeviceQueue* queue, const char* what, void (*kernel)(Params.
 }
 #else
 template <typename... Params>
-DeviceResult launch(DeviceQueue*, const char* what, void (*kernel)(Params...), Grid grid, size_t shared_bytes,
+DeviceResult launch(DeviceQueue* queue, const char* what, void (*kernel)(Params...), Grid grid, size_t shared_bytes,
                     DeviceMessage* message, Params... params) {
   if (grid.empty()) return DeviceResult::kOk;
   if (grid.y > kGridMax || grid.z > kGridMax) return invalid(message, what);
-  const simt::Shape shape = {
-      {static_cast<unsigned>(grid.x), static_cast<unsigned>(grid.y), static_cast<unsigned>(grid.z)},
-      {kThreads, 1, 1},
-      shared_bytes};
-  return simt::run(
-             what, shape, [&] { kernel(params...); }, message->text, sizeof(message->text))
-             ? DeviceResult::kOk
-             : DeviceResult::kLost;
+  const dim3 blocks = {static_cast<unsigned>(grid.x), static_cast<unsigned>(grid.y), static_cast<unsigned>(grid.z)};
+  const simt::Shape shape = {blocks, {kThreads, 1, 1}, shared_bytes};
+  const auto work = [=](char* text, size_t capacity) {
+    return simt::run(what, shape, [&] { kernel(params...); }, text, capacity);
+  };
+  if (simt::enqueue != nullptr) return simt::enqueue(queue, what, message, work);
+  return work(message->text, sizeof(message->text)) ? DeviceResult::kOk : DeviceResult::kLost;
 }
 #endif
 

@@ -11,6 +11,8 @@
 #include <cstring>
 #include <functional>
 
+#include "kernels/device_api.h"
+
 #define __global__
 #define __device__
 #define __host__
@@ -52,6 +54,12 @@ void set_order(Order order);
 
 // Runs a kernel for every block of the shape. False with a sentence where threads parted or waited for ever.
 bool run(const char* what, const Shape& shape, const std::function<void()>& kernel, char* message, size_t capacity);
+
+// Who keeps queues sets this, and runs what it is given when the queue's turn comes; null: work runs at once.
+using Enqueue = kernels::DeviceResult (*)(kernels::DeviceQueue* queue, const char* what,
+                                          kernels::DeviceMessage* message,
+                                          std::function<bool(char* text, size_t capacity)> work);
+inline Enqueue enqueue = nullptr;
 
 struct Thread {
   dim3 index, block_index;
