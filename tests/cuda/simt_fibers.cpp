@@ -9,6 +9,7 @@
 #include <vector>
 
 #if defined(__SANITIZE_ADDRESS__)
+#include <sanitizer/asan_interface.h>
 #include <sanitizer/common_interface_defs.h>
 #endif
 
@@ -38,7 +39,7 @@ extern "C" void fastserve_switch_stack(void** save, void* next) asm("fastserve_s
 namespace fastserve::simt {
 namespace {
 
-constexpr size_t kStackBytes = 256 * 1024;  // lazily backed
+constexpr size_t kStackBytes = 128 * 1024;  // lazily backed
 
 uint8_t* stack_of(size_t index) {
   static std::vector<uint8_t*> stacks;
@@ -56,6 +57,9 @@ uint8_t* stack_of(size_t index) {
 
 Context make_fiber(size_t index, void (*entry)()) {
   uint8_t* bottom = stack_of(index);
+#if defined(__SANITIZE_ADDRESS__)
+  __asan_unpoison_memory_region(bottom, kStackBytes);  // frames of a fiber before it never returned
+#endif
   auto* top = reinterpret_cast<uint64_t*>(bottom + kStackBytes);
   *--top = 0;  // an address to return to that is none; keeps the entry's stack aligned as after a call
   *--top = reinterpret_cast<uint64_t>(entry);
