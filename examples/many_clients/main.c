@@ -1,6 +1,7 @@
 /* Many clients of one engine: chats of different lengths compete for a few places, and now and then somebody asks an
- * urgent question, which interrupts the others instead of waiting for them. Shows queues, memory and latencies as they
- * are, and what urgency was worth at the end.
+ * urgent question, which interrupts the others instead of waiting for them. In the middle of it the host needs most of
+ * the engine's memory for something else, and gives it back later: who runs waits or computes again, and no answer
+ * changes. Shows queues, memory and latencies as they are, and what urgency was worth at the end.
  *   many_clients MODEL.gguf [clients] [rounds]
  * Read examples/many_requests first. */
 #define _POSIX_C_SOURCE 200809L
@@ -21,7 +22,8 @@ struct hall {
   fsv_engine* engine;
   fsv_model* model;
   unsigned rounds_left[CLIENTS_MAX];
-  unsigned asked, open;
+  unsigned asked, open, answered, expected;
+  unsigned budget_changes;
   struct latencies of[KINDS];
   int failed;
 };
@@ -61,11 +63,38 @@ static void take(struct hall* hall, const fsv_event* event) {
   const unsigned client = (unsigned)(event->user_data & 0xFFFFFFFFU);
   struct latencies* latencies = &hall->of[kind];
   --hall->open;
+  ++hall->answered;
   if (latencies->count < LATENCIES_MAX)
     latencies->first_token_ms[latencies->count++] = (double)event->first_token_us / 1e3;
   if (kind == URGENT) return;
   if (--hall->rounds_left[client] > 0) ask(hall, CHAT, client);
   if (hall->asked % URGENT_EVERY == 0) ask(hall, URGENT, client);
+}
+
+/* After a third of the chats' answers the engine keeps a quarter of what it has above the least that it needs; after
+ * two thirds it may have all again. */
+static void change_budget(struct hall* hall, int is_terminal) {
+  if (hall->budget_changes >= 2 || 3 * hall->answered < (hall->budget_changes + 1) * hall->expected) return;
+  fsv_error error;
+  fsv_memory_stats memory;
+  fsv_memory_stats_init(&memory, sizeof(memory));
+  if (fsv_memory_get_stats(hall->engine, &memory, NULL) != FSV_OK) return;
+  uint64_t budget = 0;
+  if (hall->budget_changes == 0) {
+    budget = memory.floor_bytes;
+    if (memory.used_bytes > memory.floor_bytes) budget += (memory.used_bytes - memory.floor_bytes) / 4;
+  }
+  const fsv_status status = fsv_memory_set_budget(hall->engine, budget, &error);
+  if (status == FSV_ERROR_BUDGET_TOO_SMALL)
+    return; /* a longer request has come meanwhile: again after the next answer */
+  if (failed(hall, "budget", status, &error)) return;
+  ++hall->budget_changes;
+  if (budget != 0) {
+    printf("%sthe host takes memory: %.1f MiB of %.1f are left to the engine\n", is_terminal ? "\r\033[K" : "",
+           (double)budget / 1048576, (double)memory.used_bytes / 1048576);
+  } else {
+    printf("%sthe host gives it back\n", is_terminal ? "\r\033[K" : "");
+  }
 }
 
 static void show(struct hall* hall, int is_terminal) {
@@ -75,12 +104,15 @@ static void show(struct hall* hall, int is_terminal) {
   fsv_memory_stats_init(&memory, sizeof(memory));
   if (fsv_metrics_snapshot(hall->engine, &metrics, NULL) != FSV_OK) return;
   if (fsv_memory_get_stats(hall->engine, &memory, NULL) != FSV_OK) return;
-  printf("%s%3u waiting %3u running %4llu done | KV %6.1f of %.1f MiB | %llu tokens, mean batch %.1f | dropped %llu%s",
-         is_terminal ? "\r" : "", metrics.queued_requests, metrics.running_requests,
-         (unsigned long long)metrics.finished_requests, (double)memory.kv_block_bytes_used / 1048576,
-         (double)memory.kv_bytes / 1048576, (unsigned long long)metrics.decode_tokens,
-         metrics.steps != 0 ? (double)metrics.batch_rows_total / (double)metrics.steps : 0.0,
-         (unsigned long long)metrics.dropped_requests, is_terminal ? "\033[K" : "\n");
+  printf(
+      "%s%3u waiting %3u running %4llu done | %.1f MiB, KV %6.1f of %.1f | %llu tokens, mean batch %.1f | dropped "
+      "%llu%s",
+      is_terminal ? "\r" : "", metrics.queued_requests, metrics.running_requests,
+      (unsigned long long)metrics.finished_requests, (double)memory.used_bytes / 1048576,
+      (double)memory.kv_block_bytes_used / 1048576, (double)memory.kv_bytes / 1048576,
+      (unsigned long long)metrics.decode_tokens,
+      metrics.steps != 0 ? (double)metrics.batch_rows_total / (double)metrics.steps : 0.0,
+      (unsigned long long)metrics.dropped_requests, is_terminal ? "\033[K" : "\n");
   fflush(stdout);
 }
 
@@ -107,6 +139,7 @@ static void run(struct hall* hall, unsigned clients) {
     (void)fsv_wait(hall->engine, 250000, NULL);
     if (failed(hall, "poll", fsv_poll(hall->engine, events, sizeof events[0], 32, &count, &error), &error)) return;
     for (size_t i = 0; i < count && !hall->failed; ++i) take(hall, &events[i]);
+    change_budget(hall, is_terminal);
     if (is_terminal || shown++ % 64 == 0) show(hall, is_terminal);
   }
   show(hall, is_terminal);
@@ -126,6 +159,7 @@ int main(int argc, char** argv) {
   const unsigned clients = wanted == 0 ? 1 : wanted < CLIENTS_MAX ? wanted : CLIENTS_MAX;
   const unsigned rounds = argc > 3 ? (unsigned)strtoul(argv[3], NULL, 10) : 3;
   for (unsigned client = 0; client < clients; ++client) hall.rounds_left[client] = rounds > 0 ? rounds : 1;
+  hall.expected = clients * (rounds > 0 ? rounds : 1);
 
   fsv_engine_config config;
   fsv_engine_config_init(&config, sizeof(config));
