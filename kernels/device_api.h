@@ -9,7 +9,7 @@
 
 namespace fastserve::kernels {
 
-constexpr uint32_t kDeviceApiVersion = 1;
+constexpr uint32_t kDeviceApiVersion = 2;
 
 enum class DeviceResult : int32_t {
   kOk = 0,
@@ -31,10 +31,16 @@ struct DeviceFacts {
   int32_t multiprocessor_count;
   int32_t architecture;             // 10 * major + minor: 90 is sm_90
   int32_t shares_memory_with_host;  // integrated: its memory is the host's
+  uint64_t page_bytes;              // of map_pages; 0: this device maps none
 };
 
 struct DeviceContext;  // a device in use
 struct DeviceQueue;    // work in order
+struct DeviceGraph;    // work recorded once, to be queued again as a whole
+struct DeviceKernels;  // device_kernels.h
+
+// Among queues of one device: the lower one's work gives way to a renderer's.
+enum class DevicePriority : int32_t { kNormal = 0, kLow = 1 };
 
 struct DeviceApi {
   uint32_t version;
@@ -54,7 +60,8 @@ struct DeviceApi {
   DeviceResult (*allocate_host)(DeviceContext* context, size_t size_bytes, void** address, DeviceMessage* message);
   void (*release_host)(DeviceContext* context, void* address);
 
-  DeviceResult (*open_queue)(DeviceContext* context, DeviceQueue** queue, DeviceMessage* message);
+  DeviceResult (*open_queue)(DeviceContext* context, DevicePriority priority, DeviceQueue** queue,
+                             DeviceMessage* message);
   void (*close_queue)(DeviceQueue* queue);
   // Copies return before they are done; memory that is not page-locked is read before the return.
   DeviceResult (*copy_to_device)(DeviceQueue* queue, void* target, const void* source, size_t size_bytes,
@@ -66,6 +73,22 @@ struct DeviceApi {
   DeviceResult (*fill)(DeviceQueue* queue, void* target, uint8_t value, size_t size_bytes, DeviceMessage* message);
   // Waits until everything in the queue is done; reports what failed in it since the last wait.
   DeviceResult (*wait)(DeviceQueue* queue, DeviceMessage* message);
+
+  // Between the two, work for the queue is recorded and not done; no wait, and copies between device addresses alone.
+  // A recording that fails is over, and *graph null.
+  DeviceResult (*begin_capture)(DeviceQueue* queue, DeviceMessage* message);
+  DeviceResult (*end_capture)(DeviceQueue* queue, DeviceGraph** graph, DeviceMessage* message);
+  DeviceResult (*launch_graph)(DeviceQueue* queue, DeviceGraph* graph, DeviceMessage* message);
+  void (*close_graph)(DeviceGraph* graph);
+
+  // Where facts.page_bytes is not 0: addresses without memory behind them, and memory for whole pages of them. All
+  // sizes are multiples of page_bytes; a page is unmapped as it was mapped, alone or not.
+  DeviceResult (*reserve_addresses)(DeviceContext* context, size_t size_bytes, void** address, DeviceMessage* message);
+  void (*free_addresses)(DeviceContext* context, void* address, size_t size_bytes);
+  DeviceResult (*map_pages)(DeviceContext* context, void* address, size_t size_bytes, DeviceMessage* message);
+  void (*unmap_pages)(DeviceContext* context, void* address, size_t size_bytes);
+
+  const DeviceKernels* kernels;  // null: the library has none
 };
 
 // The one symbol that a device library exports under this type and the name kDeviceApiEntry: its table, or null where

@@ -33,35 +33,6 @@ DeviceResult result_of(cudaError_t error) {
   }
 }
 
-// CUDA's current device belongs to the calling thread: a host's own choice is put back.
-class UseDevice {
- public:
-  explicit UseDevice(int32_t index) {
-    result_ = cudaGetDevice(&previous_);
-    if (result_ == cudaSuccess && previous_ != index) {
-      result_ = cudaSetDevice(index);
-      changed_ = result_ == cudaSuccess;
-    }
-  }
-  ~UseDevice() {
-    if (changed_) cudaSetDevice(previous_);
-  }
-  UseDevice(const UseDevice&) = delete;
-  UseDevice& operator=(const UseDevice&) = delete;
-  cudaError_t result() const { return result_; }
-
- private:
-  int previous_ = 0;
-  bool changed_ = false;
-  cudaError_t result_ = cudaSuccess;
-};
-
-template <typename Call>
-cudaError_t on_device(int32_t index, Call call) {
-  const UseDevice use(index);
-  return use.result() != cudaSuccess ? use.result() : call();
-}
-
 uint64_t memory_bandwidth(int32_t index) {
   int clock_khz = 0, bus_bits = 0;
   if (cudaDeviceGetAttribute(&clock_khz, cudaDevAttrMemoryClockRate, index) != cudaSuccess) return 0;
@@ -101,6 +72,7 @@ DeviceResult describe_device(int32_t index, DeviceFacts* facts, DeviceMessage* m
   facts->architecture = 10 * properties.major + properties.minor;
   facts->shares_memory_with_host = properties.integrated;
   facts->bandwidth_bytes_per_second = memory_bandwidth(index);
+  facts->page_bytes = device_page_bytes(index);
   size_t available = 0, total = 0;
   const cudaError_t error = on_device(index, [&] { return cudaMemGetInfo(&available, &total); });
   facts->memory_bytes = total;
@@ -139,12 +111,17 @@ void release_host(DeviceContext* context, void* address) {
   on_device(context->index, [&] { return cudaFreeHost(address); });
 }
 
-DeviceResult open_queue(DeviceContext* context, DeviceQueue** queue, DeviceMessage* message) {
+DeviceResult open_queue(DeviceContext* context, DevicePriority priority, DeviceQueue** queue, DeviceMessage* message) {
   auto* opened = static_cast<DeviceQueue*>(malloc(sizeof(DeviceQueue)));
   if (opened == nullptr) return check_cuda(cudaErrorMemoryAllocation, "cannot open a CUDA stream", message);
   opened->device = context->index;
-  const cudaError_t error =
-      on_device(context->index, [&] { return cudaStreamCreateWithFlags(&opened->stream, cudaStreamNonBlocking); });
+  const cudaError_t error = on_device(context->index, [&] {
+    int lowest = 0, highest = 0;
+    const cudaError_t asked = cudaDeviceGetStreamPriorityRange(&lowest, &highest);
+    if (asked != cudaSuccess) return asked;
+    const int wanted = priority == DevicePriority::kLow ? lowest : (lowest + highest) / 2;
+    return cudaStreamCreateWithPriority(&opened->stream, cudaStreamNonBlocking, wanted);
+  });
   if (error != cudaSuccess) {
     free(opened);
     opened = nullptr;

@@ -1,5 +1,6 @@
 // The table that the engine asks for.
 #include "kernels/cuda/device.cuh"
+#include "kernels/cuda/entries.cuh"
 
 namespace fastserve::kernels {
 namespace {
@@ -22,6 +23,15 @@ constexpr DeviceApi kTable = {
     copy_on_device,
     fill,
     wait,
+    begin_capture,
+    end_capture,
+    launch_graph,
+    close_graph,
+    reserve_addresses,
+    free_addresses,
+    map_pages,
+    unmap_pages,
+    &kDeviceKernels,
 };
 
 }  // namespace

@@ -2,7 +2,7 @@
 #include "api/arguments.h"
 #include "api/host_hooks.h"
 #include "api/shim.h"
-#include "backend/device_library.h"
+#include "backend/open_device.h"
 
 namespace fastserve::api {
 namespace {
@@ -24,18 +24,7 @@ Status check_range(const char* name, uint64_t value, uint64_t maximum) {
 }
 
 Status check_device(const fsv_engine_config& config) {
-  if (config.device_kind == FSV_DEVICE_CUDA) {
-    FSV_ASSIGN(const std::shared_ptr<DeviceLibrary> library, DeviceLibrary::cuda());
-    int32_t count = 0;
-    if (library != nullptr) {
-      FSV_ASSIGN(count, library->count_devices());
-    }
-    if (config.device_index >= static_cast<uint32_t>(count)) {
-      return {StatusCode::kNotFound,
-              format("there is no CUDA device ", config.device_index, "; this machine has ", count)};
-    }
-    return {StatusCode::kUnsupported, "engines of this version compute on the CPU alone"};
-  }
+  if (config.device_kind == FSV_DEVICE_CUDA) return {};  // opening it tells
   if (config.device_kind != FSV_DEVICE_CPU) return invalid(format("config.device_kind is ", config.device_kind));
   if (config.device_index != 0) {
     return {StatusCode::kNotFound, format("there is no CPU device ", config.device_index)};
@@ -118,6 +107,9 @@ Result<EngineOptions> engine_options(const fsv_engine_config* given) {
   options.threads.cpus.assign(config.cpus, config.cpus + config.cpu_count);
   FSV_ASSIGN(options.write_folder, write_folder(config));
   FSV_TRY(take_hooks(config, options));
+  if (config.device_kind == FSV_DEVICE_CUDA) {
+    FSV_ASSIGN(options.device, OpenDevice::open_cuda(config.device_index));
+  }
   return options;
 }
 

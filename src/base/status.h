@@ -76,11 +76,18 @@ class [[nodiscard]] Result {
   Status status_;
 };
 
+// A failure on a way that returns no Status; guarded() turns it back into one.
+struct StatusException {
+  Status status;
+};
+
 // Runs f, turning exceptions (bad_alloc above all) into a Status. For the borders: threads, api, callbacks.
 template <typename F>
 auto guarded(F&& f) noexcept -> decltype(f()) {
   try {
     return f();
+  } catch (StatusException& failure) {
+    return std::move(failure.status);
   } catch (const std::bad_alloc&) {
     return Status::out_of_memory();
   } catch (...) {

@@ -1,8 +1,6 @@
 // Self-attention over the paged cache; q, k and v lie side by side in one workspace row.
 #include "blocks/attention_block.h"
 
-#include "ops/norm.h"
-
 namespace fastserve {
 namespace {
 
@@ -24,20 +22,6 @@ void project_qkv(const ForwardPass& pass, const AttentionConfig& config, const A
                       {&weights.v, v, qkv.stride, &weights.v_bias, Epilogue::kStore}});
 }
 
-void norm_and_rotate(const ForwardPass& pass, const AttentionConfig& config, const AttentionWeights& weights,
-                     const Rows& q, const Rows& k) {
-  const Device& device = *pass.device;
-  if (weights.q_norm.present()) {
-    ops::rms_norm_heads(device, q, config.head_count, config.head_dim, weights.q_norm, config.qk_norm_eps, 0);
-    ops::rms_norm_heads(device, k, config.kv_head_count, config.head_dim, weights.k_norm, config.qk_norm_eps, 0);
-  }
-  if (!config.rotary) return;
-  const ops::RopeAngles angles{pass.cosines(config.rope_set), pass.sines(config.rope_set), config.rope_pairs};
-  // q and k lie side by side, so their heads rotate in one call.
-  const Rows qk{q.data, q.stride, q.count, q.cols + k.cols};
-  ops::rope(device, qk, config.head_count + config.kv_head_count, config.head_dim, config.rope_kind, angles);
-}
-
 }  // namespace
 
 void attention_block(const ForwardPass& pass, int32_t layer, const AttentionConfig& config,
@@ -52,15 +36,19 @@ void attention_block(const ForwardPass& pass, int32_t layer, const AttentionConf
   const Rows v{k.data + config.k_size(), qkv.stride, rows, config.v_size()};
 
   project_qkv(pass, config, weights, norm, hidden, qkv);
-  norm_and_rotate(pass, config, weights, q, k);
   const kernels::KvLayer& kv_layer = pass.kv.layers[layer];
-  const kernels::KvView* views = pass.layer_views(layer);
-  ops::kv_append(device, kv_layer, views, pass.batch.sequence_count, k, v);
+  const ops::KvViews views = pass.layer_views(layer);
+  ops::RopeAppendSpec between{config.head_count, config.rope_kind, {},
+                              &weights.q_norm,   &weights.k_norm,  config.qk_norm_eps};
+  if (config.rotary) {
+    between.angles = {pass.cosines(config.rope_set), pass.sines(config.rope_set), config.rope_pairs};
+  }
+  ops::rope_append(device, between, kv_layer, views, q, k, v);
 
   const int64_t out_size = int64_t{config.head_count} * config.value_dim;
   const Rows attended{workspace.attention_out(rows).data, out_size, rows, out_size};
   const ops::AttentionSpec spec{config.head_count, config.scale, config.softcap, config.window, false, nullptr};
-  ops::attention(device, kv_layer, views, pass.batch.sequence_count, spec, q, attended);
+  ops::attention(device, kv_layer, views, spec, q, attended);
 
   const Rows target = add_to_hidden ? hidden : workspace.residual(rows);
   ops::matmul(device, attended, workspace.input(),

@@ -6,11 +6,13 @@
 #include "backend/device.h"
 #include "blocks/workspace.h"
 #include "kernels/kernel_api.h"
+#include "ops/attention.h"
 
 namespace fastserve {
 
 // Rows of all sequences, one sequence after the other; or some of these rows, from `row_begin` on: rows depend on none
-// that come after them, so a layer may be computed for some rows after the other.
+// that come after them, so a layer may be computed for some rows after the other. On a device everything pointed to is
+// its memory, but for `views` itself.
 struct BatchView {
   int32_t row_begin = 0;
   const int32_t* token_ids = nullptr;  // [row_count]
@@ -19,6 +21,8 @@ struct BatchView {
   int32_t sequence_count = 0;
   // Paged KV of the sequences: views[group][sequence]; all groups describe the same rows.
   const kernels::KvView* const* views = nullptr;
+  int32_t key_count_max = 0;  // as in ops::KvViews
+  int32_t sequence_rows_max = 0;
 };
 
 // What of a sequence lies in rows [row_begin, row_begin + row_count) of its batch, numbered from there on; maybe
@@ -41,7 +45,9 @@ struct ForwardPass {
   KvBinding kv;
   BatchView batch;
 
-  const kernels::KvView* layer_views(int32_t layer) const { return batch.views[kv.layer_group[layer]]; }
+  ops::KvViews layer_views(int32_t layer) const {
+    return {batch.views[kv.layer_group[layer]], batch.sequence_count, batch.key_count_max, batch.sequence_rows_max};
+  }
   // What layers pass on of these rows.
   Rows hidden() const { return workspace->hidden(batch.row_count, batch.row_begin); }
   const float* cosines(int set) const { return workspace->cosines(set, batch.row_begin); }

@@ -6,6 +6,7 @@
 #include <cmath>
 #include <cstring>
 
+#include "backend/device_stream.h"
 #include "ops/norm.h"
 
 namespace fastserve {
@@ -77,6 +78,35 @@ void run_expert(const ForwardPass& pass, const MoeConfig& config, const MoeWeigh
   }
 }
 
+// A device routes and runs the experts itself.
+void run_device_experts(const ForwardPass& pass, const MoeConfig& config, const MoeWeights& weights,
+                        const Rows& normed) {
+  DeviceStream& stream = *pass.device->stream;
+  const MoeScratch& scratch = pass.workspace->moe();
+  const kernels::DeviceRouteArgs route{scratch.logits,      config.expert_count, normed.count,
+                                       config.expert_count, config.experts_used, config.renormalize ? 1 : 0,
+                                       scratch.chosen,      scratch.weights};
+  stream.launch(stream.kernels().route, "route", route);
+  kernels::DeviceExpertsArgs args{};
+  args.normed = normed.data;
+  args.normed_stride = normed.stride;
+  args.rows = normed.count;
+  args.expert_count = config.expert_count;
+  args.experts_used = config.experts_used;
+  args.chosen = scratch.chosen;
+  args.chosen_weight = scratch.weights;
+  args.gate = &weights.gate.matrix;
+  args.up = &weights.up.matrix;
+  args.down = &weights.down.matrix;
+  args.activation = config.activation;
+  args.hidden = pass.hidden().data;
+  args.hidden_stride = pass.hidden().stride;
+  args.flags = pass.device->exact ? kernels::kDeviceExact : 0;
+  const auto scratch_bytes = stream.kernels().experts_scratch_bytes;
+  if (scratch_bytes != nullptr) args.scratch = stream.scratch(scratch_bytes(&args));
+  stream.launch(stream.kernels().experts, "experts", args);
+}
+
 }  // namespace
 
 void moe_block(const ForwardPass& pass, const MoeConfig& config, const MoeWeights& weights, const ops::NormSpec& norm) {
@@ -87,6 +117,10 @@ void moe_block(const ForwardPass& pass, const MoeConfig& config, const MoeWeight
   const Rows normed{scratch.normed, hidden.cols, rows, hidden.cols};
   ops::rms_norm(*pass.device, hidden, *norm.weight, norm.eps, norm.weight_offset, normed);
   ops::matmul(*pass.device, normed, workspace.input(), {{&weights.router, scratch.logits, config.expert_count}});
+  if (pass.device->stream != nullptr) {
+    run_device_experts(pass, config, weights, normed);
+    return;
+  }
   for (int64_t row = 0; row < rows; ++row) {
     choose_experts(config, scratch.logits + row * config.expert_count, scratch.chosen + row * config.experts_used,
                    scratch.weights + row * config.experts_used);

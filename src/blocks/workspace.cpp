@@ -2,29 +2,21 @@
 #include "blocks/workspace.h"
 
 #include <algorithm>
-#include <cstring>
+
+#include "ops/elementwise.h"
 
 namespace fastserve {
 namespace {
 
 constexpr uint64_t kAlignment = 64;
+constexpr int64_t kDeviceAlignment = 256;  // of scratch
 uint64_t aligned(uint64_t size_bytes) { return (size_bytes + kAlignment - 1) / kAlignment * kAlignment; }
 
 }  // namespace
 
 template <typename Place>
-void Workspace::carve(Workspace& w, const WorkspaceShape& shape, Place&& place) {
-  const int64_t rows = w.row_capacity_, logit_rows = w.logit_row_capacity_;
+void Workspace::carve_input(Workspace& w, const WorkspaceShape& shape, int64_t input_rows, Place&& place) {
   const int64_t blocks = (shape.input_max + kernels::kActivationBlock - 1) / kernels::kActivationBlock;
-  place(w.hidden_, rows * shape.hidden);
-  place(w.qkv_, rows * shape.qkv);
-  place(w.attention_out_, rows * shape.attention_out);
-  place(w.gate_up_, rows * shape.gate_up);
-  place(w.residual_, rows * shape.hidden);
-  place(w.selected_, logit_rows * shape.hidden);
-  place(w.logits_, logit_rows * shape.vocabulary);
-  place(w.logit_maxima_, logit_rows * logit_blocks(shape));
-  const int64_t input_rows = std::max(rows, logit_rows);
   place(w.input_.floats, input_rows * shape.input_max);
   place(w.input_.values, input_rows * blocks * kernels::kActivationBlock);
   place(w.input_.scales, input_rows * blocks);
@@ -33,6 +25,25 @@ void Workspace::carve(Workspace& w, const WorkspaceShape& shape, Place&& place) 
   place(w.input_.tile_scales, tiled_rows * blocks);
   place(w.input_.tile_sums, tiled_rows * blocks);
   if (shape.rounds_input) place(w.input_.rounded, input_rows * ops::bf16_stride(shape.input_max));
+}
+
+template <typename Place>
+void Workspace::carve(Workspace& w, const WorkspaceShape& shape, Place&& place) {
+  const int64_t rows = w.row_capacity_, logit_rows = w.logit_row_capacity_;
+  place(w.hidden_, rows * shape.hidden);
+  place(w.qkv_, rows * shape.qkv);
+  place(w.attention_out_, rows * shape.attention_out);
+  place(w.gate_up_, rows * shape.gate_up);
+  place(w.residual_, rows * shape.hidden);
+  place(w.selected_, logit_rows * shape.hidden);
+  place(w.logits_, logit_rows * w.logit_stride());
+  place(w.logit_maxima_, logit_rows * logit_blocks(shape));
+  const int64_t input_rows = std::max(rows, logit_rows);
+  if (shape.scratch_bytes < 0) {
+    carve_input(w, shape, input_rows, place);
+  } else {
+    place(w.scratch_, shape.scratch_bytes + kDeviceAlignment);
+  }
   if (shape.expert_count > 0) {
     place(w.moe_.normed, rows * shape.hidden);
     place(w.moe_.gathered, rows * shape.hidden);
@@ -50,6 +61,7 @@ void Workspace::carve(Workspace& w, const WorkspaceShape& shape, Place&& place) 
 
 uint64_t Workspace::size_bytes(const WorkspaceShape& shape, int64_t row_capacity, int64_t logit_row_capacity) {
   Workspace sizing;
+  sizing.shape_ = shape;
   sizing.row_capacity_ = row_capacity;
   sizing.logit_row_capacity_ = logit_row_capacity;
   uint64_t total = 0;
@@ -71,18 +83,16 @@ Result<Workspace> Workspace::create(MemoryResource& resource, const WorkspaceSha
     pointer = reinterpret_cast<T*>(next);
     next += aligned(static_cast<uint64_t>(count) * sizeof(T));
   });
+  const auto misplaced = reinterpret_cast<uintptr_t>(workspace.scratch_) % kDeviceAlignment;
+  if (misplaced != 0) workspace.scratch_ += kDeviceAlignment - misplaced;
   return workspace;
 }
 
-void Workspace::remove_rows(int64_t begin, int64_t count, int64_t total) const {
-  auto move_up = [&](float* rows, int64_t width) {
-    std::memmove(rows + begin * width, rows + (begin + count) * width,
-                 static_cast<size_t>((total - begin - count) * width) * sizeof(float));
-  };
-  move_up(hidden_, shape_.hidden);
-  for (int64_t set = 0; set < shape_.rope_set_count; ++set) {
-    move_up(cosines_[set], shape_.rope_pairs);
-    move_up(sines_[set], shape_.rope_pairs);
+void Workspace::remove_rows(const Device& device, int64_t begin, int64_t count, int64_t total) const {
+  ops::remove_rows(device, hidden(total), begin, count);
+  for (int set = 0; set < static_cast<int>(shape_.rope_set_count); ++set) {
+    ops::remove_rows(device, {cosines(set), shape_.rope_pairs, total, shape_.rope_pairs}, begin, count);
+    ops::remove_rows(device, {sines(set), shape_.rope_pairs, total, shape_.rope_pairs}, begin, count);
   }
 }
 

@@ -2,6 +2,7 @@
 #pragma once
 #include <cstdint>
 
+#include "kernels/device_kernels.h"
 #include "memory/memory_resource.h"
 #include "ops/matmul.h"
 #include "tensor/weight.h"
@@ -21,6 +22,8 @@ struct WorkspaceShape {
   int64_t expert_count = 0;    // of routed feed-forward blocks
   int64_t experts_used = 0;    // of each row
   bool rounds_input = true;    // matmul inputs are wanted in bf16 too
+  // Of a device: it prepares inputs itself, in scratch of this size. Negative: computed by the CPU.
+  int64_t scratch_bytes = -1;
 };
 
 // Room for routing rows to experts.
@@ -60,13 +63,15 @@ class Workspace {
   Rows gate_up(int64_t count) const { return {gate_up_, shape_.gate_up, count, shape_.gate_up}; }
   // Between layers, rows [begin, begin + count) of `total` leave the step: what layers pass on, the hidden rows and
   // the angles of rotary positions, moves up behind them.
-  void remove_rows(int64_t begin, int64_t count, int64_t total) const;
+  void remove_rows(const Device& device, int64_t begin, int64_t count, int64_t total) const;
   Rows residual(int64_t count) const { return {residual_, shape_.hidden, count, shape_.hidden}; }
   Rows selected(int64_t count) const { return {selected_, shape_.hidden, count, shape_.hidden}; }
-  Rows logits(int64_t count) const { return {logits_, shape_.vocabulary, count, shape_.vocabulary}; }
+  Rows logits(int64_t count) const { return {logits_, logit_stride(), count, shape_.vocabulary}; }
+  int64_t logit_stride() const { return (shape_.vocabulary + 15) / 16 * 16; }  // rows begin where devices want them
   // The largest logit of each kernels::kLogitBlock, for families whose head fills them in.
   Rows logit_maxima(int64_t count) const { return {logit_maxima_, logit_blocks(shape_), count, logit_blocks(shape_)}; }
   const ops::InputScratch& input() const { return input_; }
+  kernels::DeviceScratch device_scratch() const { return {scratch_, static_cast<uint64_t>(shape_.scratch_bytes)}; }
   const MoeScratch& moe() const { return moe_; }
   Buffer& buffer() { return buffer_; }  // all of them
 
@@ -74,6 +79,8 @@ class Workspace {
   static int64_t logit_blocks(const WorkspaceShape& shape) {
     return (shape.vocabulary + kernels::kLogitBlock - 1) / kernels::kLogitBlock;
   }
+  template <typename Place>
+  static void carve_input(Workspace& workspace, const WorkspaceShape& shape, int64_t input_rows, Place&& place);
   template <typename Place>
   static void carve(Workspace& workspace, const WorkspaceShape& shape, Place&& place);
 
@@ -85,6 +92,7 @@ class Workspace {
   float *cosines_[kRopeSetsMax] = {}, *sines_[kRopeSetsMax] = {};
   ops::InputScratch input_;
   MoeScratch moe_;
+  uint8_t* scratch_ = nullptr;
 };
 
 }  // namespace fastserve

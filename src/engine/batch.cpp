@@ -39,7 +39,7 @@ void Batch::clear() {
   sequences_.clear();
 }
 
-void Batch::remove(int32_t sequence_index) {
+void Batch::remove(const Device& device, int32_t sequence_index) {
   const BatchSequence removed = sequences_[static_cast<size_t>(sequence_index)];
   const int32_t tail_begin = removed.row_begin + removed.row_count;
   const auto tail_count = static_cast<size_t>(row_count_ - tail_begin);
@@ -49,7 +49,7 @@ void Batch::remove(int32_t sequence_index) {
     };
     move_up(token_ids_.data());
     move_up(positions_.data());
-    model_->workspace.remove_rows(removed.row_begin, removed.row_count, row_count_);
+    model_->workspace.remove_rows(device, removed.row_begin, removed.row_count, row_count_);
   }
   sequences_.erase(sequences_.begin() + sequence_index);
   row_count_ -= removed.row_count;
@@ -62,6 +62,7 @@ void Batch::remove(int32_t sequence_index) {
 int32_t Batch::group_count() const { return std::min(model_->kv.group_count(), kKvGroupsMax); }
 
 void Batch::rebuild_views() {
+  ++version_;
   for (int32_t group = 0; group < group_count(); ++group) {
     auto& views = views_[group];
     views.clear();
@@ -73,6 +74,15 @@ void Batch::rebuild_views() {
   }
 }
 
+// All groups describe the same rows.
+void Batch::bound(BatchView& view) {
+  for (int32_t s = 0; s < view.sequence_count; ++s) {
+    const kernels::KvView& sequence = view.views[0][s];
+    view.key_count_max = std::max(view.key_count_max, sequence.position_begin + sequence.row_count);
+    view.sequence_rows_max = std::max(view.sequence_rows_max, sequence.row_count);
+  }
+}
+
 BatchView Batch::view() const {
   BatchView view;
   view.token_ids = token_ids_.data();
@@ -80,6 +90,7 @@ BatchView Batch::view() const {
   view.row_count = row_count_;
   view.sequence_count = static_cast<int32_t>(sequences_.size());
   view.views = view_pointers_;
+  bound(view);
   return view;
 }
 
@@ -101,6 +112,7 @@ BatchView Batch::view(int32_t row_begin, int32_t row_count) {
     some_view_pointers_[group] = views.data();
     view.sequence_count = static_cast<int32_t>(views.size());
   }
+  bound(view);
   return view;
 }
 

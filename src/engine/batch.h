@@ -29,23 +29,27 @@ class Batch {
   // After the last add().
   void seal() { rebuild_views(); }
   // Takes a sequence out between layers: later rows move up, in the model's workspace too.
-  void remove(int32_t sequence_index);
+  void remove(const Device& device, int32_t sequence_index);
   // Forgets everything, so that nothing ended can be reached.
   void clear();
 
   LoadedModel* model() const { return model_; }
+  // Another one whenever the rows are others.
+  uint64_t version() const { return version_; }
   int32_t row_count() const { return row_count_; }
   const std::vector<BatchSequence>& sequences() const { return sequences_; }
+  int32_t group_count() const;
   BatchView view() const;
   // Some of the rows; valid until the next call.
   BatchView view(int32_t row_begin, int32_t row_count);
 
  private:
   void rebuild_views();
-  int32_t group_count() const;
+  static void bound(BatchView& view);
 
   LoadedModel* model_ = nullptr;
   int32_t row_count_ = 0;
+  uint64_t version_ = 0;
   std::vector<BatchSequence> sequences_;
   std::vector<int32_t> token_ids_, positions_;
   std::vector<kernels::KvView> views_[kKvGroupsMax], some_views_[kKvGroupsMax];

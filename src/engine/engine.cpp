@@ -42,12 +42,26 @@ Result<std::shared_ptr<Engine>> Engine::create(const EngineOptions& options) {
   return engine;
 }
 
+// One budget covers a device's memory and what of the host's goes with it.
+Status Engine::open_memory() {
+  std::shared_ptr<MemoryResource> upstream = options_.memory;
+  if (options_.device != nullptr) {
+    DeviceMemory::Options device_options;
+    device_options.maps_ahead = options_.mode == EngineMode::kThreaded;
+    FSV_ASSIGN(device_memory_, DeviceMemory::create(options_.device, options_.memory, device_options));
+    upstream = device_memory_;
+  }
+  memory_ = upstream != nullptr ? std::make_shared<LimitResource>(upstream, options_.memory_budget_bytes)
+                                : std::make_shared<LimitResource>(page_memory(), options_.memory_budget_bytes);
+  return {};
+}
+
 Status Engine::start() {
-  memory_ = options_.memory != nullptr ? std::make_shared<LimitResource>(options_.memory, options_.memory_budget_bytes)
-                                       : std::make_shared<LimitResource>(page_memory(), options_.memory_budget_bytes);
-  // Hosts' memory is left to their allocators.
+  FSV_TRY(open_memory());
+  // Hosts' memory is left to their allocators, and a device's to its pool.
   const bool is_pumped = options_.mode == EngineMode::kPumped;
-  if (is_pumped && options_.memory == nullptr) retired_models_ = std::make_shared<RetiredModels>();
+  if (is_pumped && options_.memory == nullptr && device_memory_ == nullptr)
+    retired_models_ = std::make_shared<RetiredModels>();
   if (options_.executor != nullptr) {
     executor_ = options_.executor;
   } else if (is_pumped || options_.thread_count == 1) {
@@ -55,7 +69,8 @@ Status Engine::start() {
   } else {
     FSV_ASSIGN(executor_, create_thread_pool(options_.thread_count, options_.threads));
   }
-  device_ = {&kernel_table(options_), executor_.get(), options_.reference_kernels};
+  device_ = {&kernel_table(options_), executor_.get(), options_.reference_kernels,
+             device_memory_ != nullptr ? &device_memory_->steps() : nullptr};
   FSV_ASSIGN(events_, EventHub::create(options_.max_queued_requests + kTicketsMax));
   scheduler_ = create_scheduler(options_.scheduler);
   const size_t requests = options_.max_queued_requests;

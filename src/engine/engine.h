@@ -172,6 +172,7 @@ class Engine : private Admission {
  private:
   explicit Engine(const EngineOptions& options);
   Status start();
+  Status open_memory();
   Status start_threads();
 
   // engine_loop.cpp: the engine thread's side.
@@ -189,6 +190,7 @@ class Engine : private Admission {
   bool run_piece();
   bool run_next_piece();
   bool may_begin(int64_t expected_ns);
+  int32_t layers_of_piece(const GrantPacer& pacer, int32_t rows) const;
   bool run_layer(GrantPacer& pacer);
   bool run_head(GrantPacer& pacer);
   bool run_sampling(GrantPacer& pacer);
@@ -294,6 +296,7 @@ class Engine : private Admission {
   const EngineOptions options_;
   const uint32_t serial_;
   const Clock& clock_;
+  std::shared_ptr<DeviceMemory> device_memory_;  // null: computed by the CPU
   std::shared_ptr<LimitResource> memory_;
   std::shared_ptr<Executor> executor_;
   Device device_;

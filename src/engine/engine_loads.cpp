@@ -27,7 +27,8 @@ Result<uint64_t> Engine::load(LoadRequest request) {
   ticket->priority = request.priority;
   if (request.files == nullptr) request.files = options_.files;
   const std::shared_ptr<ModelFiles> files = request.files;
-  ticket->job = std::make_shared<LoadJob>(std::move(request), options_, memory_, device_.kernels, retired_models_);
+  ticket->job = std::make_shared<LoadJob>(std::move(request), options_, memory_, device_.kernels, retired_models_,
+                                          device_memory_);
   const std::lock_guard lock(mutex_);
   if (is_draining_) return Status::from_literal(StatusCode::kShutdown, "the engine is shutting down");
   load_queue_.reserve(load_queue_.size() + 1);

@@ -134,12 +134,14 @@ Engine::Progress Engine::continue_step() {
     const bool goes_on = attention_.load(std::memory_order_relaxed) == seen_attention_ || heed_attention();
     if (!goes_on && has_pieces()) return Progress::kIdle;
   }
+  runner_.finish();
   end_step();
   return Progress::kWorked;
 }
 
 // A cancelled sequence leaves the batch between layers; nobody else's rows change.
 void Engine::drop_cancelled_from_batch() {
+  runner_.finish();  // what ends must not be in a device's hands any more
   const std::lock_guard lock(mutex_);
   seen_attention_ = attention_.load();
   collect_cancelled();
@@ -147,7 +149,7 @@ void Engine::drop_cancelled_from_batch() {
   for (size_t i = batch_.sequences().size(); i-- > 0;) {
     const BatchSequence entry = batch_.sequences()[i];
     if (!entry.sequence->is_finished()) continue;
-    batch_.remove(static_cast<int32_t>(i));
+    batch_.remove(device_, static_cast<int32_t>(i));
     runner_.rows_removed(entry.row_begin, entry.row_count);
   }
 }

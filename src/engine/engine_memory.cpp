@@ -12,7 +12,9 @@ namespace fastserve {
 namespace {
 
 uint64_t fixed_bytes(LoadedModel& model) {
-  return model.weights.size_bytes() + model.workspace.buffer().size_bytes() + model.heap.size_bytes();
+  const uint64_t device_bytes = model.device_step != nullptr ? model.device_step->size_bytes() : 0;
+  return model.weights.size_bytes() + model.host_weights.size_bytes() + model.derived.size_bytes() +
+         model.workspace.buffer().size_bytes() + device_bytes + model.heap.size_bytes();
 }
 
 bool can_drop(const Request& request) {
@@ -111,6 +113,7 @@ void Engine::ask_for_memory() noexcept {
 
 // Gives back what is too much or was asked for. False: the time that is left is too short for the next piece.
 bool Engine::serve_memory(bool in_step) {
+  if (in_step && device_memory_ != nullptr) return true;  // what is queued knows where blocks are: after the step
   for (;;) {
     const std::lock_guard lock(mutex_);
     const int64_t began_ns = clock_.now_ns();
@@ -131,6 +134,7 @@ bool Engine::serve_memory(bool in_step) {
       return Status();
     });
     if (!status.ok()) options_.log.write(LogLevel::kWarning, status.message());
+    if (gave && device_memory_ != nullptr) (void)device_memory_->pool().trim();
     if (gave) {
       memory_piece_ns_ = (3 * memory_piece_ns_ + clock_.now_ns() - began_ns) / 4;
       grant_.is_used = true;
@@ -145,6 +149,7 @@ bool Engine::serve_memory(bool in_step) {
 void Engine::end_trim() {
   if (!std::exchange(is_trimming_, false)) return;
   trimmed_kinds_ = 0;
+  if (device_memory_ != nullptr) (void)device_memory_->pool().trim();
   trim_heap();
 }
 

@@ -1,6 +1,7 @@
 // The pieces of a step: embedding, layers, panels of the head, rows to sample. Under a grant each is sized to fit,
 // begins only where it does, and is timed for the next.
 #include <algorithm>
+#include <bit>
 
 #include "engine/engine.h"
 
@@ -42,16 +43,32 @@ bool Engine::run_next_piece() {
   return run_layer(pacer);
 }
 
+// On a device layers are queued together: all that a grant has time for, in groups of a power of two, since each group
+// is a graph of its own.
+int32_t Engine::layers_of_piece(const GrantPacer& pacer, int32_t rows) const {
+  if (device_.stream == nullptr || rows < runner_.layer_rows_left()) return 1;
+  const int32_t left = runner_.layers_left();
+  if (grant_.total_ns == GrantPacer::kNoGrant) return left;
+  const int64_t expected_ns = pacer.expected_layer_ns(rows);
+  if (expected_ns <= 0) return 1;
+  const auto fitting =
+      static_cast<uint64_t>(std::clamp<int64_t>(GrantPacer::piece_target_ns(grant_.total_ns) / expected_ns, 1, left));
+  return static_cast<int32_t>(std::bit_floor(fitting));
+}
+
 bool Engine::run_layer(GrantPacer& pacer) {
   const bool is_layer = runner_.phase() == Runner::Phase::kLayers;
   const int32_t rows = pacer.piece_rows(grant_.total_ns, runner_.layer_rows_left());
   if (!may_begin(is_layer ? pacer.expected_layer_ns(rows) : 0)) return false;
   const int64_t began_ns = clock_.now_ns();
-  (void)runner_.advance(rows);
+  const int32_t layers = is_layer ? layers_of_piece(pacer, rows) : 1;
+  (void)runner_.advance(rows, 0, layers);
+  if (grant_.total_ns != GrantPacer::kNoGrant) runner_.finish();  // a grant covers what runs, not what is queued
   if (!is_layer) return true;
-  pacer.record_layer(rows, clock_.now_ns() - began_ns);
+  pacer.record_layer(rows, (clock_.now_ns() - began_ns) / layers);
   if (!runner_.layers_done()) return true;
   pacer.end_layers();
+  runner_.finish();  // keys that count as computed are there: others may copy them from now on
   commit_computed();
   return true;
 }
@@ -63,6 +80,7 @@ bool Engine::run_head(GrantPacer& pacer) {
   sampled_count_ = 0;
   const int64_t began_ns = clock_.now_ns();
   (void)runner_.advance(0, panels);
+  if (runner_.ready_count() > 0 || grant_.total_ns != GrantPacer::kNoGrant) runner_.finish();
   pacer.record_head(rows, panels, clock_.now_ns() - began_ns);
   if (grant_.total_ns != GrantPacer::kNoGrant) return true;
   sampled_count_ = runner_.ready_count();

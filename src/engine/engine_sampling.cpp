@@ -11,19 +11,6 @@
 namespace fastserve {
 namespace {
 
-std::span<const float> logits_row(const LoadedModel& model, size_t chunk_row) {
-  const Rows logits = model.workspace.logits(model.workspace.logit_row_capacity());
-  return {logits.row(static_cast<int64_t>(chunk_row)), static_cast<size_t>(logits.cols)};
-}
-
-// What the head has found out about a row's logits, if it did.
-std::span<const float> logit_maxima(const LoadedModel& model, size_t chunk_row) {
-  static_assert(kLogitBlock == kernels::kLogitBlock);
-  if (!model.def->shape().has_logit_maxima) return {};
-  const Rows maxima = model.workspace.logit_maxima(model.workspace.logit_row_capacity());
-  return {maxima.row(static_cast<int64_t>(chunk_row)), static_cast<size_t>(maxima.cols)};
-}
-
 // Weights with NaN or infinities in them, or sums that overflow.
 Status not_finite(const LogitRow& row, std::string_view what) {
   const LoadedModel& model = *row.sequence->request->model;
@@ -76,7 +63,7 @@ void Engine::process_logits(size_t begin, size_t end) {
       if (!drawn.status.ok()) return drawn.status;
       if (request.parameters.kind == RequestKind::kScore) {
         append_score(sequence, rows[i].position, drawn.result,
-                     request.parameters.full_logits ? logits_row(*request.model, i) : std::span<const float>());
+                     request.parameters.full_logits ? runner_.logits(i) : std::span<const float>());
       } else if (request.beams != nullptr) {
         return advance_search(sequence, drawn.top);
       } else {
@@ -125,7 +112,7 @@ void Engine::sample_row(const LogitRow& row, size_t index, int32_t drawn_before,
   drawn.top.clear();
   const Sequence& sequence = *row.sequence;
   const RequestParameters& parameters = sequence.request->parameters;
-  const std::span<const float> logits = logits_row(*batch_.model(), index);
+  const std::span<const float> logits = runner_.logits(index);
   if (parameters.kind == RequestKind::kScore) {
     const int32_t next = sequence.tokens[static_cast<size_t>(row.position) + 1];
     drawn.result = {next, log_probability(logits, next)};
@@ -139,7 +126,7 @@ void Engine::sample_row(const LogitRow& row, size_t index, int32_t drawn_before,
     return;
   }
   Result<SampleResult> result = sequence.sampler.sample(
-      {logits, logit_maxima(*batch_.model(), index)}, banned_tokens(sequence, drawn_before),
+      {logits, runner_.logit_maxima(index)}, banned_tokens(sequence, drawn_before),
       static_cast<uint64_t>(sequence.generated + drawn_before), parameters.report_logprobs, scratch);
   if (!result.ok()) {
     const bool is_corrupt = result.status().code() == StatusCode::kCorrupt;

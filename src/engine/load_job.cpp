@@ -62,22 +62,16 @@ Status LoadJob::allocate_weights(LoadedModel& model) {
     return Status(StatusCode::kBudgetTooSmall, format("weights need ", total, " bytes, the memory budget has ",
                                                       memory_->available_bytes(), " left"));
   }
-  FSV_ASSIGN(model.weights, Buffer::allocate(*memory_, total, MemoryUse::kWeights));
-  uint8_t* next = model.weights.data();
-  for (const TensorSpec& spec : specs_) {
-    const TensorInfo* tensor = source_->find_tensor(spec.name);
-    if (tensor == nullptr) continue;
-    Weight& weight = *spec.weight;
-    weight.rows = spec.rows;
-    weight.cols = spec.cols;
-    if (spec.role == TensorRole::kVector) {
-      weight.vector = reinterpret_cast<const float*>(next);
-    } else {
-      const PackedLayout layout = packed_layout_for(static_cast<DType>(tensor->type));
-      weight.matrix = {next, layout, 0, spec.rows, spec.cols, packed_panel_bytes(layout, spec.cols)};
-    }
-    next += loaded_bytes(spec, *tensor);
+  if (device_ != nullptr) {
+    const uint64_t host_bytes = host_weight_bytes(specs_, *source_);
+    FSV_ASSIGN(model.host_weights, Buffer::allocate(*memory_, host_bytes, MemoryUse::kOther));
+    FSV_ASSIGN(model.weights, Buffer::allocate(*memory_, total - host_bytes, MemoryUse::kWeights));
+    FSV_ASSIGN(upload_, WeightUpload::create(device_, packed_piece_bytes_max(specs_, *source_, options_),
+                                             load_worker_count(options_)));
+  } else {
+    FSV_ASSIGN(model.weights, Buffer::allocate(*memory_, total, MemoryUse::kWeights));
   }
+  place_weights(*model.def, specs_, *source_, model.weights.data(), model.host_weights.data());
   return {};
 }
 
@@ -150,7 +144,13 @@ Status LoadJob::load_vector(const Chunk& chunk) {
   const ReadBuffers::Lease raw(read_buffers_, tensor.size_bytes);
   FSV_TRY(source_->read_tensor(tensor, 0, raw.data(), raw.size()));
   fingerprint_.add_rows(tensor, 0, static_cast<int64_t>(raw.size()), raw.data(), raw.size());
+  std::vector<float> unsent;
   auto* vector = const_cast<float*>(chunk.spec->weight->vector);
+  const bool is_sent = upload_ != nullptr && !chunk.spec->on_host;
+  if (is_sent) {
+    unsent.resize(static_cast<size_t>(tensor.element_count()));
+    vector = unsent.data();
+  }
   dequantize_row(static_cast<DType>(tensor.type), raw.data(), vector, tensor.element_count());
   // Matrices are too large to look through: what is wrong there shows in the logits.
   float* end = vector + tensor.element_count();
@@ -158,6 +158,10 @@ Status LoadJob::load_vector(const Chunk& chunk) {
   if (found != end) {
     return Status(StatusCode::kCorrupt, format("tensor ", tensor.name, " holds ", *found, " at index ", found - vector,
                                                ", expected finite numbers"));
+  }
+  if (is_sent) {
+    auto* target = const_cast<float*>(chunk.spec->weight->vector);
+    FSV_TRY(upload_->write(target, vector, unsent.size() * sizeof(float)));
   }
   bytes_done_.fetch_add(raw.size(), std::memory_order_relaxed);
   return {};
@@ -175,11 +179,20 @@ Status LoadJob::load_panels(const Chunk& chunk) {
                                raw.size()));
   fingerprint_.add_rows(*chunk.tensor, source_row, source_row_bytes, raw.data(), raw.size());
   auto* packed = const_cast<uint8_t*>(matrix.data) + chunk.stack * packed_panel_count(matrix.rows) * matrix.panel_bytes;
-  for (int64_t panel = chunk.panel_begin; panel < chunk.panel_end; ++panel) {
-    const int64_t first = panel * kernels::kPanelRows;
-    const int64_t count = std::min<int64_t>(kernels::kPanelRows, matrix.rows - first);
-    pack_panel(type, raw.data() + (first - row_begin) * source_row_bytes, count, matrix.cols,
-               packed + panel * matrix.panel_bytes);
+  packed += chunk.panel_begin * matrix.panel_bytes;
+  auto pack = [&](uint8_t* destination) {
+    for (int64_t panel = chunk.panel_begin; panel < chunk.panel_end; ++panel) {
+      const int64_t first = panel * kernels::kPanelRows;
+      const int64_t count = std::min<int64_t>(kernels::kPanelRows, matrix.rows - first);
+      pack_panel(type, raw.data() + (first - row_begin) * source_row_bytes, count, matrix.cols,
+                 destination + (panel - chunk.panel_begin) * matrix.panel_bytes);
+    }
+  };
+  if (upload_ != nullptr) {
+    const auto size_bytes = static_cast<size_t>((chunk.panel_end - chunk.panel_begin) * matrix.panel_bytes);
+    FSV_TRY(upload_->send(packed, size_bytes, pack));
+  } else {
+    pack(packed);
   }
   bytes_done_.fetch_add(raw.size(), std::memory_order_relaxed);
   return {};
@@ -187,8 +200,7 @@ Status LoadJob::load_panels(const Chunk& chunk) {
 
 // KV and activations are taken with the load, so that a model that has loaded can run.
 Status LoadJob::create_runtime() {
-  const ModelShape& shape = model_->def->shape();
-  FSV_ASSIGN(const RuntimePlan plan, plan_runtime(shape, rounds_input_, options_, memory_->available_bytes()));
+  FSV_ASSIGN(const RuntimePlan plan, plan_runtime(*model_->def, rounds_input_, options_, memory_->available_bytes()));
   model_->context_tokens = plan.context_tokens;
   FSV_ASSIGN(model_->kv, KvCache::create(plan.kv_layout, *memory_, plan.kv));
   if (model_->kv.group_count() > Batch::kKvGroupsMax) {
@@ -197,7 +209,37 @@ Status LoadJob::create_runtime() {
   FSV_ASSIGN(model_->workspace,
              Workspace::create(*memory_, plan.workspace, static_cast<int64_t>(options_.max_batch_tokens),
                                RuntimePlan::kLogitRows));
+  if (device_ == nullptr) return {};
+  FSV_ASSIGN(model_->device_step, DeviceStep::create(*device_, *memory_, plan.device_step));
   return {};
+}
+
+// Vectors that the family has derived follow the weights.
+Status LoadJob::send_derived() {
+  const std::vector<DerivedVector> vectors = model_->def->derived();
+  size_t total = 0;
+  constexpr size_t kAlignment = 64;
+  auto bytes_of = [](const DerivedVector& vector) {
+    return (vector.values->size() * sizeof(float) + kAlignment - 1) / kAlignment * kAlignment;
+  };
+  for (const DerivedVector& vector : vectors) total += bytes_of(vector);
+  FSV_ASSIGN(model_->derived, Buffer::allocate(*memory_, total, MemoryUse::kWeights));
+  uint8_t* next = model_->derived.data();
+  for (const DerivedVector& vector : vectors) {
+    FSV_TRY(upload_->write(next, vector.values->data(), vector.values->size() * sizeof(float)));
+    *vector.address = reinterpret_cast<const float*>(next);
+    next += bytes_of(vector);
+  }
+  return {};
+}
+
+Status LoadJob::finish_family() {
+  FSV_TRY(model_->def->finish());
+  if (upload_ == nullptr) return {};
+  FSV_TRY(send_derived());
+  Status arrived = upload_->finish();
+  upload_.reset();
+  return arrived;
 }
 
 Status LoadJob::check_cancelled() const {
@@ -210,7 +252,7 @@ Status LoadJob::finish_stage() {
   const bool runs = model_->def != nullptr;
   switch (stage_) {
     case Stage::kFamily:
-      if (runs) FSV_TRY(model_->def->finish());
+      if (runs) FSV_TRY(finish_family());
       model_->fingerprint = fingerprint_.value();
       stage_ = Stage::kSource;
       return {};
@@ -222,7 +264,7 @@ Status LoadJob::finish_stage() {
     case Stage::kRuntime:
       if (runs) FSV_TRY(create_runtime());
       if (runs && request_.warm_up) {
-        FSV_ASSIGN(warm_up_, WarmUp::create(model_, kernels_, options_.reference_kernels));
+        FSV_ASSIGN(warm_up_, WarmUp::create(model_, kernels_, options_.reference_kernels, options_.device));
       }
       stage_ = Stage::kWarmUp;
       return {};
@@ -252,6 +294,7 @@ Result<std::shared_ptr<LoadedModel>> LoadJob::take_model() {
 
 void LoadJob::close_source() noexcept {
   read_buffers_.clear();
+  upload_.reset();
   chunks_.clear();
   specs_.clear();
   text_.reset();

@@ -15,6 +15,7 @@
 #include "engine/read_buffers.h"
 #include "engine/retired_models.h"
 #include "engine/warm_up.h"
+#include "engine/weight_upload.h"
 #include "formats/model_source.h"
 
 namespace fastserve {
@@ -31,14 +32,17 @@ struct LoadRequest {
 
 class LoadJob {
  public:
-  // `retired` (may be null) is where its model goes in the end, loaded or not.
+  // `retired` (may be null) is where its model goes in the end, loaded or not. `device`: where it is to be computed;
+  // null: by the CPU.
   LoadJob(LoadRequest request, const EngineOptions& options, std::shared_ptr<LimitResource> memory,
-          const kernels::KernelTable* kernels, std::shared_ptr<RetiredModels> retired)
+          const kernels::KernelTable* kernels, std::shared_ptr<RetiredModels> retired,
+          std::shared_ptr<DeviceMemory> device)
       : request_(std::move(request)),
         options_(options),
         memory_(std::move(memory)),
         kernels_(kernels),
-        retired_(std::move(retired)) {}
+        retired_(std::move(retired)),
+        device_(std::move(device)) {}
 
   const std::string& path() const { return request_.path; }
   const LoadOptions& load_options() const { return request_.options; }
@@ -81,6 +85,8 @@ class LoadJob {
   Status load_vector(const Chunk& chunk);
   Status load_panels(const Chunk& chunk);
   Status finish_stage();
+  Status finish_family();
+  Status send_derived();
   Status create_runtime();
   Status check_cancelled() const;
   void close_source() noexcept;
@@ -91,10 +97,12 @@ class LoadJob {
   std::shared_ptr<LimitResource> memory_;
   const kernels::KernelTable* kernels_;
   std::shared_ptr<RetiredModels> retired_;
+  std::shared_ptr<DeviceMemory> device_;
   std::unique_ptr<SourceOpening> opening_;
   HeapTally source_tally_, text_tally_;
   std::unique_ptr<ModelSource> source_;
   std::shared_ptr<LoadedModel> model_;
+  std::unique_ptr<WeightUpload> upload_;  // while weights are on their way to the device; goes before the model
   std::vector<TensorSpec> specs_;
   std::vector<Chunk> chunks_;
   ReadBuffers read_buffers_;

@@ -7,6 +7,7 @@
 
 #include "base/os.h"
 #include "blocks/workspace.h"
+#include "engine/device_step.h"
 #include "engine/grant_pacer.h"
 #include "memory/budget.h"
 #include "models/model_def.h"
@@ -49,6 +50,7 @@ struct LoadedModel {
   ModelFacts facts;
   std::unique_ptr<ModelDef> def;  // null: loaded for its text alone
   Buffer weights;
+  Buffer host_weights, derived;  // on a device: vectors that the family reads itself, and those it derives
   std::unique_ptr<Tokenizer> tokenizer;
   std::unique_ptr<ChatTemplate> chat_template;
   SamplingParameters default_sampling;
@@ -58,6 +60,7 @@ struct LoadedModel {
   KvCache kv;
   PrefixTree prefixes;  // of ended texts, where the engine keeps them
   Workspace workspace;
+  std::unique_ptr<DeviceStep> device_step;  // null: computed by the CPU
   GrantPacer pacer;
   CostModel cost;              // of its steps
   BatchController batching;    // guarded by the engine's mutex, as cost

@@ -5,8 +5,10 @@
 
 #include "base/format.h"
 #include "base/heap.h"
+#include "engine/device_plan.h"
 #include "engine/model_facts.h"
 #include "engine/model_text.h"
+#include "engine/weight_upload.h"
 #include "formats/quantizing_source.h"
 #include "tensor/packing.h"
 
@@ -25,6 +27,28 @@ uint64_t aligned(uint64_t size_bytes) {
 
 int64_t panel_source_bytes(const TensorSpec& spec, const TensorInfo& tensor) {
   return row_bytes(static_cast<DType>(tensor.type), spec.cols) * kernels::kPanelRows;
+}
+
+// Page-locked buffers between workers and a device.
+uint64_t upload_bytes(const std::vector<TensorSpec>& specs, const ModelSource& source, const EngineOptions& options) {
+  if (options.device == nullptr) return 0;
+  return WeightUpload::buffer_bytes(packed_piece_bytes_max(specs, source, options), load_worker_count(options));
+}
+
+// What steps on a device take beside the CPU's activations.
+Status plan_device_step(const ModelDef& def, const EngineOptions& options, RuntimePlan& plan) {
+  const auto rows = static_cast<int32_t>(options.max_batch_tokens);
+  const auto sequences = static_cast<int32_t>(std::min(options.max_sequences, options.max_batch_tokens));
+  const DeviceStepSizes sizes{rows, sequences, RuntimePlan::kLogitRows, plan.context_tokens, options.reference_kernels};
+  FSV_ASSIGN(const uint64_t scratch_bytes, plan_device_scratch(def, options.device->kernels(), plan.kv_layout, sizes));
+  plan.workspace.scratch_bytes = static_cast<int64_t>(scratch_bytes);
+  plan.device_step.rows = rows;
+  plan.device_step.sequences = sequences;
+  plan.device_step.groups = KvSlice::kGroupsMax;
+  plan.device_step.context_tokens = plan.context_tokens;
+  plan.device_step.logit_rows = RuntimePlan::kLogitRows;
+  plan.device_step.logit_stride = (plan.workspace.vocabulary + 15) / 16 * 16;
+  return {};
 }
 
 }  // namespace
@@ -61,7 +85,53 @@ uint64_t read_bytes_max(const std::vector<TensorSpec>& specs, const ModelSource&
     }
     largest = std::max(largest, read);
   }
-  return largest * (options.mode == EngineMode::kPumped ? 1 : std::max<uint32_t>(options.thread_count, 1));
+  return largest * load_worker_count(options) + upload_bytes(specs, source, options);
+}
+
+uint32_t load_worker_count(const EngineOptions& options) {
+  return options.mode == EngineMode::kPumped ? 1 : std::max<uint32_t>(options.thread_count, 1);
+}
+
+size_t packed_piece_bytes_max(const std::vector<TensorSpec>& specs, const ModelSource& source,
+                              const EngineOptions& options) {
+  int64_t largest = 0;
+  for (const TensorSpec& spec : specs) {
+    const TensorInfo* tensor = spec.role == TensorRole::kMatrix ? source.find_tensor(spec.name) : nullptr;
+    if (tensor == nullptr) continue;
+    const int64_t panels = std::min(panels_in_chunk(spec, *tensor, options.mode), packed_panel_count(spec.rows));
+    const PackedLayout layout = packed_layout_for(static_cast<DType>(tensor->type));
+    largest = std::max(largest, panels * packed_panel_bytes(layout, spec.cols));
+  }
+  return static_cast<size_t>(largest);
+}
+
+uint64_t host_weight_bytes(const std::vector<TensorSpec>& specs, const ModelSource& source) {
+  uint64_t total = 0;
+  for (const TensorSpec& spec : specs) {
+    const TensorInfo* tensor = spec.on_host ? source.find_tensor(spec.name) : nullptr;
+    if (tensor != nullptr) total += loaded_bytes(spec, *tensor);
+  }
+  return total;
+}
+
+void place_weights(ModelDef& def, const std::vector<TensorSpec>& specs, const ModelSource& source, uint8_t* base,
+                   uint8_t* host_base) {
+  for (const TensorSpec& spec : specs) {
+    const TensorInfo* tensor = source.find_tensor(spec.name);
+    if (tensor == nullptr) continue;
+    uint8_t*& next = spec.on_host && host_base != nullptr ? host_base : base;
+    Weight& weight = *spec.weight;
+    weight.rows = spec.rows;
+    weight.cols = spec.cols;
+    if (spec.role == TensorRole::kVector) {
+      weight.vector = reinterpret_cast<const float*>(next);
+    } else {
+      const PackedLayout layout = packed_layout_for(static_cast<DType>(tensor->type));
+      weight.matrix = {next, layout, 0, spec.rows, spec.cols, packed_panel_bytes(layout, spec.cols)};
+    }
+    next += loaded_bytes(spec, *tensor);
+  }
+  def.bind();
 }
 
 bool rounds_input(const std::vector<TensorSpec>& specs, const ModelSource& source, const kernels::KernelTable& kernels,
@@ -73,8 +143,9 @@ bool rounds_input(const std::vector<TensorSpec>& specs, const ModelSource& sourc
   });
 }
 
-Result<RuntimePlan> plan_runtime(const ModelShape& shape, bool rounds_input, const EngineOptions& options,
+Result<RuntimePlan> plan_runtime(const ModelDef& def, bool rounds_input, const EngineOptions& options,
                                  uint64_t available_bytes) {
+  const ModelShape& shape = def.shape();
   RuntimePlan plan;
   plan.workspace = shape.workspace;
   plan.workspace.rounds_input = rounds_input;
@@ -84,6 +155,7 @@ Result<RuntimePlan> plan_runtime(const ModelShape& shape, bool rounds_input, con
                             : std::min(shape.context_tokens, static_cast<int32_t>(EngineOptions::kContextDefaultMax));
   if (shape.context_is_hard) plan.context_tokens = std::min(plan.context_tokens, shape.context_tokens);
   plan.kv_layout = {shape.kv_layers, options.kv_type};
+  if (options.device != nullptr) FSV_TRY(plan_device_step(def, options, plan));
   const auto token_bytes = static_cast<uint64_t>(std::max<int64_t>(kv_token_bytes(plan.kv_layout), 1));
   // In whole blocks, so that every sequence has room for a full context.
   const auto context = (static_cast<uint64_t>(plan.context_tokens) + kernels::kKvBlockTokens - 1) /
@@ -98,6 +170,7 @@ Result<RuntimePlan> plan_runtime(const ModelShape& shape, bool rounds_input, con
   plan.kv.tokens_max = static_cast<int64_t>(whole_blocks(kv_bytes));
   const auto rows = static_cast<int64_t>(options.max_batch_tokens);
   plan.activation_bytes = Workspace::size_bytes(plan.workspace, rows, RuntimePlan::kLogitRows);
+  if (options.device != nullptr) plan.activation_bytes += DeviceStep::size_bytes(plan.device_step);
   if (options.kv_bytes == 0 && available_bytes > plan.activation_bytes) {
     kv_bytes = std::min(kv_bytes, available_bytes - plan.activation_bytes);
   }
@@ -139,8 +212,9 @@ Result<MemoryEstimate> estimate_memory(const std::shared_ptr<ModelFiles>& files,
       return Status(StatusCode::kBudgetTooSmall,
                     format("loading needs ", std::max(taken, loading), " bytes, the memory budget is ", budget));
     }
+    place_weights(*model.def, specs, *source, reinterpret_cast<uint8_t*>(uintptr_t{4096}), nullptr);
     FSV_ASSIGN(const RuntimePlan plan,
-               plan_runtime(model.def->shape(), rounds_input(specs, *source, kernel_table(options), options), options,
+               plan_runtime(*model.def, rounds_input(specs, *source, kernel_table(options), options), options,
                             budget == UINT64_MAX ? budget : budget - taken));
     estimate.kv_bytes = plan.kv_bytes;
     estimate.activation_bytes = plan.activation_bytes;

@@ -20,6 +20,18 @@ int64_t panels_in_chunk(const TensorSpec& spec, const TensorInfo& tensor, Engine
 // The most that all workers together read at once.
 uint64_t read_bytes_max(const std::vector<TensorSpec>& specs, const ModelSource& source, const EngineOptions& options);
 
+// The most that a worker packs at once, for a device.
+size_t packed_piece_bytes_max(const std::vector<TensorSpec>& specs, const ModelSource& source,
+                              const EngineOptions& options);
+// Workers of a load.
+uint32_t load_worker_count(const EngineOptions& options);
+// Gives every weight its address from `base` on (device memory, for a model on a device; `host_base` then has the
+// vectors that stay), its layout and shape; then def.bind().
+void place_weights(ModelDef& def, const std::vector<TensorSpec>& specs, const ModelSource& source, uint8_t* base,
+                   uint8_t* host_base);
+// Of vectors that stay in the host's memory though a device computes.
+uint64_t host_weight_bytes(const std::vector<TensorSpec>& specs, const ModelSource& source);
+
 // Whether kernels of this table compute any of the weights from activations rounded to bf16.
 bool rounds_input(const std::vector<TensorSpec>& specs, const ModelSource& source, const kernels::KernelTable& kernels,
                   const EngineOptions& options);
@@ -32,10 +44,11 @@ struct RuntimePlan {
   KvCapacity kv;
   uint64_t kv_bytes = 0;  // from the beginning
   WorkspaceShape workspace;
+  DeviceStep::Limits device_step;
   uint64_t activation_bytes = 0;
 };
-// kBudgetTooSmall where they do not fit into `available_bytes`.
-Result<RuntimePlan> plan_runtime(const ModelShape& shape, bool rounds_input, const EngineOptions& options,
+// kBudgetTooSmall where they do not fit into `available_bytes`; with a device kUnsupported where it lacks a kernel.
+Result<RuntimePlan> plan_runtime(const ModelDef& def, bool rounds_input, const EngineOptions& options,
                                  uint64_t available_bytes);
 
 struct MemoryEstimate {

@@ -6,6 +6,7 @@
 #include <string>
 
 #include "backend/executor.h"
+#include "backend/open_device.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/os.h"
@@ -42,6 +43,7 @@ struct EngineOptions {
   std::shared_ptr<MemoryResource> memory;
   std::shared_ptr<const Clock> clock;
   std::shared_ptr<Executor> executor;
+  std::shared_ptr<OpenDevice> device;  // computes instead of the CPU; null: the CPU
 
   static constexpr uint32_t kContextDefaultMax = 8192;
 };

@@ -8,6 +8,9 @@ namespace fastserve {
 
 void Runner::begin(Batch& batch) {
   batch_ = &batch;
+  if (device_.stream != nullptr && batch.model() != nullptr) {
+    device_.stream->use_scratch(batch.model()->workspace.device_scratch());
+  }
   phase_ = batch.row_count() > 0 ? Phase::kEmbed : Phase::kIdle;
   next_layer_ = next_row_ = 0;
   head_panel_ = 0;
@@ -19,17 +22,46 @@ void Runner::rows_removed(int32_t row_begin, int32_t row_count) {
   if (batch_->row_count() == 0) phase_ = Phase::kIdle;
 }
 
-ForwardPass Runner::pass(const BatchView& rows) const {
+void Runner::stop() {
+  phase_ = Phase::kIdle;
+  chunk_ready_ = false;
+  // Whatever is still queued must not meet what comes next; who waited before knows of failures.
+  if (device_.stream != nullptr) (void)device_.stream->wait();
+}
+
+void Runner::finish() {
+  if (device_.stream == nullptr) return;
+  Status done = device_.stream->wait();
+  if (!done.ok()) throw StatusException{std::move(done)};
+}
+
+// The rows as kernels are to see them: on a device its inputs are sent, unless they are there already.
+BatchView Runner::staged(const BatchView& rows) {
+  LoadedModel& model = *batch_->model();
+  if (model.device_step == nullptr) return rows;
+  const bool is_there = staged_version_ == batch_->version() && staged_from_.row_begin == rows.row_begin &&
+                        staged_from_.row_count == rows.row_count && staged_batch_ == batch_;
+  if (is_there) return staged_;
+  // Rounded up only as a whole: beside some of the rows lie others.
+  bucket_ = rows.row_count == batch_->row_count() ? model.device_step->bucket_of(rows) : StepBucket{};
+  staged_ = model.device_step->stage(*device_.stream, rows, batch_->group_count(), bucket_);
+  staged_from_ = rows;
+  staged_version_ = batch_->version();
+  staged_batch_ = batch_;
+  return staged_;
+}
+
+ForwardPass Runner::pass(const BatchView& rows) {
   const LoadedModel& model = *batch_->model();
   ForwardPass pass;
   pass.device = &device_;
   pass.workspace = &model.workspace;
   pass.kv = {model.kv.layers(), model.kv.layer_groups()};
-  pass.batch = rows;
+  pass.batch = staged(rows);
   return pass;
 }
 
-Runner::Phase Runner::advance(int32_t layer_rows_max, int32_t head_panels_max) {
+Runner::Phase Runner::advance(int32_t layer_rows_max, int32_t head_panels_max, int32_t layers_max) {
   const Phase ran = phase_;
   chunk_ready_ = false;
   switch (phase_) {
@@ -40,7 +72,11 @@ Runner::Phase Runner::advance(int32_t layer_rows_max, int32_t head_panels_max) {
       phase_ = Phase::kLayers;
       break;
     case Phase::kLayers:
-      advance_layer(layer_rows_max);
+      if (layers_max > 1 || device_.stream != nullptr) {
+        queue_layers(layer_rows_max, layers_max);
+      } else {
+        advance_layer(layer_rows_max);
+      }
       break;
     case Phase::kHead:
       advance_head(head_panels_max);
@@ -63,6 +99,42 @@ void Runner::advance_layer(int32_t rows_max) {
   if (++next_layer_ == def.shape().layer_count) phase_ = Phase::kHead;
 }
 
+int32_t Runner::layers_left() const { return batch_->model()->def->shape().layer_count - next_layer_; }
+
+// A device's layers: of all rows several at once, from a graph where there is one.
+void Runner::queue_layers(int32_t rows_max, int32_t layers_max) {
+  if (layer_rows_left() != batch_->row_count() || rows_max < batch_->row_count() || device_.stream == nullptr) {
+    advance_layer(rows_max);
+    return;
+  }
+  const LoadedModel& model = *batch_->model();
+  const ForwardPass whole = pass(batch_->view());
+  const int32_t end = next_layer_ + std::clamp(layers_max, 1, layers_left());
+  auto queue_work = [&] {
+    for (int32_t layer = next_layer_; layer < end; ++layer) model.def->layer(whole, layer);
+  };
+  const bool is_queued =
+      bucket_.rows > 0 && model.device_step->launch_graph(*device_.stream, bucket_, next_layer_, end, queue_work);
+  if (!is_queued) queue_work();
+  next_layer_ = end;
+  if (next_layer_ == model.def->shape().layer_count) phase_ = Phase::kHead;
+}
+
+std::span<const float> Runner::logits(size_t chunk_row) const {
+  const LoadedModel& model = *batch_->model();
+  const Rows logits = model.workspace.logits(model.workspace.logit_row_capacity());
+  const float* row =
+      model.device_step != nullptr ? model.device_step->logits(chunk_row) : logits.row(static_cast<int64_t>(chunk_row));
+  return {row, static_cast<size_t>(logits.cols)};
+}
+
+std::span<const float> Runner::logit_maxima(size_t chunk_row) const {
+  const LoadedModel& model = *batch_->model();
+  if (!model.def->shape().has_logit_maxima || model.device_step != nullptr) return {};
+  const Rows maxima = model.workspace.logit_maxima(model.workspace.logit_row_capacity());
+  return {maxima.row(static_cast<int64_t>(chunk_row)), static_cast<size_t>(maxima.cols)};
+}
+
 void Runner::advance_head(int32_t panels_max) {
   std::array<int32_t, kChunkRowsMax> rows;
   const int32_t row_count = head_row_count();
@@ -73,12 +145,20 @@ void Runner::advance_head(int32_t panels_max) {
   for (size_t i = chunk_begin_; i < chunk_end_; ++i) rows[i - chunk_begin_] = logit_rows_[i].row;
   constexpr int32_t kBlockPanels = kernels::kLogitBlock / kernels::kPanelRows;
   const int32_t left = head_panels_left();
-  const int32_t count = std::min(left, std::max(panels_max / kBlockPanels, 1) * kBlockPanels);
-  batch_->model()->def->head(pass(batch_->view()), rows.data(), row_count, {head_panel_, head_panel_ + count});
+  const int32_t whole_blocks = std::max(panels_max / kBlockPanels, 1) * kBlockPanels;
+  const int32_t count = panels_max >= left ? left : std::min(left, whole_blocks);
+  const LoadedModel& model = *batch_->model();
+  const ForwardPass whole = pass(batch_->view());
+  const int32_t* row_ids = rows.data();
+  if (model.device_step != nullptr) row_ids = model.device_step->stage_rows(*device_.stream, row_ids, row_count);
+  model.def->head(whole, row_ids, row_count, {head_panel_, head_panel_ + count});
   head_panel_ += count;
   if (count < left) return;
   head_panel_ = 0;
   chunk_ready_ = true;
+  if (model.device_step != nullptr) {
+    model.device_step->fetch_logits(*device_.stream, model.workspace.logits(row_count));
+  }
   if (chunk_end_ == logit_rows_.size()) phase_ = Phase::kIdle;
 }
 

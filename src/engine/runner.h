@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "engine/batch.h"
+#include "engine/device_step.h"
 
 namespace fastserve {
 
@@ -25,12 +26,20 @@ class Runner {
   void begin(Batch& batch);
   // Computes the next piece: the embedding, some rows of a layer, or some panels of the head for a chunk of rows. When
   // the last panels of a chunk are done, chunk() holds the rows whose logits lie in the workspace, until the next
-  // piece.
-  Phase advance(int32_t layer_rows_max = INT32_MAX, int32_t head_panels_max = INT32_MAX);
+  // piece. On a device pieces are only queued: finish() waits for them. `layers_max` layers of all rows make one piece
+  // there.
+  Phase advance(int32_t layer_rows_max = INT32_MAX, int32_t head_panels_max = INT32_MAX, int32_t layers_max = 1);
+  // Everything that was queued is done; throws StatusException for what failed in it.
+  void finish();
   bool active() const { return phase_ != Phase::kIdle; }
   Phase phase() const { return phase_; }
   size_t ready_count() const { return chunk_ready_ ? chunk_end_ - chunk_begin_ : 0; }  // of chunk()
   int32_t layer_rows_left() const { return batch_->row_count() - next_row_; }          // of the layer under way
+  int32_t layers_left() const;                                                         // it included
+  // One row of the chunk's logits.
+  std::span<const float> logits(size_t chunk_row) const;
+  // The largest logit of each kernels::kLogitBlock, where the head has found them out; else nothing.
+  std::span<const float> logit_maxima(size_t chunk_row) const;
   // Of the next head piece: its rows, and the panels that are left of them.
   int32_t head_row_count() const;
   int32_t head_panels_left() const;
@@ -40,10 +49,7 @@ class Runner {
   void begin_head();
   // Call between pieces for rows that left the batch; with no row left the step ends.
   void rows_removed(int32_t row_begin, int32_t row_count);
-  void stop() {
-    phase_ = Phase::kIdle;
-    chunk_ready_ = false;
-  }
+  void stop();
 
   std::span<const LogitRow> chunk() const {
     return std::span(logit_rows_).subspan(chunk_begin_, chunk_end_ - chunk_begin_);
@@ -51,8 +57,10 @@ class Runner {
 
  private:
   static constexpr size_t kChunkRowsMax = 64;
-  ForwardPass pass(const BatchView& rows) const;
+  ForwardPass pass(const BatchView& rows);
+  BatchView staged(const BatchView& rows);
   void advance_layer(int32_t rows_max);
+  void queue_layers(int32_t rows_max, int32_t layers_max);
   void advance_head(int32_t panels_max);
   void collect_logit_rows(const BatchSequence& entry);
 
@@ -64,6 +72,11 @@ class Runner {
   size_t chunk_begin_ = 0, chunk_end_ = 0;
   int32_t head_panel_ = 0;  // next of the chunk; 0: the next piece begins a chunk
   bool chunk_ready_ = false;
+  // On a device: what its inputs hold.
+  BatchView staged_, staged_from_;
+  const Batch* staged_batch_ = nullptr;
+  uint64_t staged_version_ = 0;
+  StepBucket bucket_;
 };
 
 }  // namespace fastserve

@@ -66,6 +66,7 @@ std::vector<uint8_t> encode_head(const Session& session, int32_t kv_token_count)
 Status write_session(const Session& session, const SequenceKv& kv, ByteSink& sink) {
   const std::vector<uint8_t> head = encode_head(session, kv.token_count);
   const KvCache& cache = session.model->kv;
+  const bool is_host = &cache.mover() == &host_memory_mover();
   const auto kv_bytes = static_cast<uint64_t>(kv.token_count > 0 ? cache.copy_bytes(kv.token_count) : 0);
   FSV_TRY(sink.begin(head.size() + kv_bytes + kChecksumBytes));
   Checksum checksum;
@@ -74,16 +75,22 @@ Status write_session(const Session& session, const SequenceKv& kv, ByteSink& sin
     return sink.write(data, size_bytes);
   };
   FSV_TRY(put(head.data(), head.size()));
-  for (const KvPiece& piece : cache.pieces(kv)) {
+  const std::vector<KvPiece> pieces = cache.pieces(kv);
+  Buffer copy;
+  for (const KvPiece& piece : pieces) {
     const auto size_bytes = static_cast<size_t>(piece.size_bytes);
-    if (piece.slot_count == kernels::kKvBlockTokens) {
+    const bool is_full = piece.slot_count == kernels::kKvBlockTokens;
+    if (is_full && is_host) {
       FSV_TRY(put(piece.address, size_bytes));
       continue;
     }
+    if (copy.size_bytes() < size_bytes) {
+      copy.reset();
+      FSV_ASSIGN(copy, Buffer::allocate(*session.model->memory, size_bytes, MemoryUse::kOther));
+    }
+    FSV_TRY(cache.mover().read(copy.data(), piece.address, size_bytes));
     // What others left in slots that this session does not use is not its own to give away.
-    FSV_ASSIGN(const Buffer copy, Buffer::allocate(*session.model->memory, size_bytes, MemoryUse::kOther));
-    std::copy_n(piece.address, size_bytes, copy.data());
-    cache.clear_slots(piece.group, copy.data(), piece.slot_count);
+    if (!is_full) cache.clear_slots(piece.group, copy.data(), piece.slot_count);
     FSV_TRY(put(copy.data(), size_bytes));
   }
   Encoder end;

@@ -169,8 +169,13 @@ Status SessionReader::read_text(const LoadedModel& model, Session& session) {
 
 Status SessionReader::read_kv(KvCache& cache, const SequenceKv* kv) {
   if (kv != nullptr) {
+    const bool is_host = &cache.mover() == &host_memory_mover();
+    std::vector<uint8_t> copy;
     for (const KvPiece& piece : cache.pieces(*kv)) {
-      FSV_TRY(read(piece.address, static_cast<size_t>(piece.size_bytes)));
+      const auto size_bytes = static_cast<size_t>(piece.size_bytes);
+      if (!is_host) copy.resize(size_bytes);
+      FSV_TRY(read(is_host ? piece.address : copy.data(), size_bytes));
+      if (!is_host) FSV_TRY(cache.mover().write(piece.address, copy.data(), size_bytes));
     }
   } else {
     FSV_TRY(pass(kv_bytes_));

@@ -20,8 +20,12 @@ WarmUp::WarmUp(const kernels::KernelTable* kernels, bool exact)
     : executor_(create_serial_executor()), device_{kernels, executor_.get(), exact}, runner_(device_) {}
 
 Result<std::unique_ptr<WarmUp>> WarmUp::create(std::shared_ptr<LoadedModel> model, const kernels::KernelTable* kernels,
-                                               bool exact) {
+                                               bool exact, const std::shared_ptr<OpenDevice>& device) {
   std::unique_ptr<WarmUp> warm_up(new WarmUp(kernels, exact));
+  if (model->device_step != nullptr) {
+    FSV_ASSIGN(warm_up->stream_, DeviceStream::open(device, kernels::DevicePriority::kLow));
+    warm_up->device_.stream = warm_up->stream_.get();
+  }
   Request& request = warm_up->request_;
   request.model = std::move(model);
   request.parameters.prompt = {0};
@@ -42,6 +46,7 @@ Result<std::unique_ptr<WarmUp>> WarmUp::create(std::shared_ptr<LoadedModel> mode
 }
 
 WarmUp::~WarmUp() {
+  runner_.stop();
   if (!request_.sequences.empty() && !request_.first().kv.groups.empty()) {
     request_.model->kv.release(request_.first().kv);
   }
@@ -67,8 +72,10 @@ bool WarmUp::touch_kv() {
 }
 
 bool WarmUp::advance() {
-  if (touch_activations() || touch_kv()) return true;
-  if (runner_.active()) (void)runner_.advance(INT32_MAX, kHeadPanels);
+  const bool is_host = stream_ == nullptr;  // a device's memory is there, and its kernels are loaded by their first use
+  if (is_host && (touch_activations() || touch_kv())) return true;
+  if (runner_.active()) (void)runner_.advance(INT32_MAX, is_host ? kHeadPanels : INT32_MAX);
+  if (!runner_.active()) runner_.finish();
   return runner_.active();
 }
 

@@ -10,9 +10,9 @@ namespace fastserve {
 
 class WarmUp {
  public:
-  // The model must be nobody else's until this is gone. Computes on the calling thread alone.
+  // The model must be nobody else's until this is gone. Computes on the calling thread alone, or on the model's device.
   static Result<std::unique_ptr<WarmUp>> create(std::shared_ptr<LoadedModel> model, const kernels::KernelTable* kernels,
-                                                bool exact);
+                                                bool exact, const std::shared_ptr<OpenDevice>& device);
   ~WarmUp();
   WarmUp(const WarmUp&) = delete;
   WarmUp& operator=(const WarmUp&) = delete;
@@ -29,6 +29,7 @@ class WarmUp {
   bool touch_kv();
 
   std::unique_ptr<Executor> executor_;
+  std::unique_ptr<DeviceStream> stream_;
   Device device_;
   Request request_;
   Batch batch_;

@@ -25,6 +25,7 @@ class LimitResource final : public MemoryResource {
   void copy(void* target, const void* source, size_t size_bytes) noexcept override {
     upstream_.copy(target, source, size_bytes);
   }
+  MemoryMover& mover(MemoryUse use) noexcept override { return upstream_.mover(use); }
 
   // Counts memory that lies elsewhere (objects on the heap) as if it came from here. False beyond the budget.
   bool charge(uint64_t size_bytes, MemoryUse use) noexcept;

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "base/status.h"
+#include "memory/memory_mover.h"
 
 namespace fastserve {
 
@@ -18,10 +19,15 @@ class MemoryResource {
   // `alignment` is a power of two, at most the page size. Threads may call at once.
   virtual void* allocate(size_t size_bytes, size_t alignment, MemoryUse use) noexcept = 0;
   virtual void deallocate(void* address, size_t size_bytes, size_t alignment, MemoryUse use) noexcept = 0;
-  // From one place of this memory to another; they do not overlap.
+  // From one place of this memory to another; they do not overlap. A device's memory is copied in order with its
+  // engine's steps, and for the engine's thread; a failure shows where these are waited for.
   virtual void copy(void* target, const void* source, size_t size_bytes) noexcept {
     std::memcpy(target, source, size_bytes);
   }
+  // Who moves bytes between memory for `use` and the host's. Where it is not the host's mover, the host must not touch
+  // that memory.
+  virtual MemoryMover& mover(MemoryUse) noexcept { return host_memory_mover(); }
+  bool is_host(MemoryUse use) noexcept { return &mover(use) == &host_memory_mover(); }
 };
 
 // Upstream over own page mappings: what is freed goes back to the system at once. Static storage.

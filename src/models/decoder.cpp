@@ -120,6 +120,7 @@ std::vector<TensorSpec> Decoder::tensors() {
   add_matrix(specs, "output.weight", shape_.vocabulary_size, hidden, output_, false);
   if (config_.has_rope_factors) {
     add_vector(specs, "rope_freqs.weight", config_.attention.rope_pairs, rope_factors_, false);
+    specs.back().on_host = true;
   }
   layers_.resize(static_cast<size_t>(shape_.layer_count));
   for (size_t index = 0; index < layers_.size(); ++index) {
@@ -172,17 +173,28 @@ void Decoder::layer_tensors(std::vector<TensorSpec>& specs, Layer& layer, const 
   add_matrix(specs, prefix + "ffn_down.weight", hidden, wide, layer.mlp.down);
 }
 
-Status Decoder::finish() {
+void Decoder::bind() {
   if (!output_.present()) output_ = embedding_;  // tied
+}
+
+Status Decoder::finish() {
   for (RopeSet& set : config_.rope_sets) {
-    if (!set.inv_freq.empty()) continue;
-    set.inv_freq = rope_frequencies(set.base, config_.attention.rope_pairs * 2);
-    for (size_t i = 0; i < set.inv_freq.size(); ++i) {
-      set.inv_freq[i] *= set.position_scale;
-      if (rope_factors_.present()) set.inv_freq[i] /= rope_factors_.vector[i];
+    if (set.inv_freq.empty()) {
+      set.inv_freq = rope_frequencies(set.base, config_.attention.rope_pairs * 2);
+      for (size_t i = 0; i < set.inv_freq.size(); ++i) {
+        set.inv_freq[i] *= set.position_scale;
+        if (rope_factors_.present()) set.inv_freq[i] /= rope_factors_.vector[i];
+      }
     }
+    set.frequencies = set.inv_freq.data();
   }
   return {};
+}
+
+std::vector<DerivedVector> Decoder::derived() {
+  std::vector<DerivedVector> vectors;
+  for (RopeSet& set : config_.rope_sets) vectors.push_back({&set.inv_freq, &set.frequencies});
+  return vectors;
 }
 
 void Decoder::embed(const ForwardPass& pass) const {
@@ -191,7 +203,7 @@ void Decoder::embed(const ForwardPass& pass) const {
   ops::get_rows(*pass.device, embedding_, pass.batch.token_ids, config_.embedding_scale, hidden);
   for (size_t set = 0; set < config_.rope_sets.size(); ++set) {
     const RopeSet& rope = config_.rope_sets[set];
-    ops::rope_angles(*pass.device, pass.batch.positions, pass.batch.row_count, rope.inv_freq.data(),
+    ops::rope_angles(*pass.device, pass.batch.positions, pass.batch.row_count, rope.frequencies,
                      config_.attention.rope_pairs, rope.magnitude, workspace.cosines(static_cast<int>(set)),
                      workspace.sines(static_cast<int>(set)));
   }

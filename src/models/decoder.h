@@ -16,7 +16,8 @@ struct RopeSet {
   float base = 10000.0f;
   float position_scale = 1.0f;  // linear scaling: positions are multiplied by it
   float magnitude = 1.0f;
-  std::vector<float> inv_freq;  // filled by Decoder::finish unless the family did
+  std::vector<float> inv_freq;         // filled by Decoder::finish unless the family did
+  const float* frequencies = nullptr;  // the same, where kernels read them
 };
 
 struct DecoderConfig {
@@ -46,7 +47,9 @@ Status read_experts(const Hyperparameters& parameters, DecoderConfig& config);
 class Decoder : public ModelDef {
  public:
   std::vector<TensorSpec> tensors() override;
+  void bind() override;
   Status finish() override;
+  std::vector<DerivedVector> derived() override;
   void embed(const ForwardPass& pass) const override;
   void layer(const ForwardPass& pass, int32_t index) const override;
   void head(const ForwardPass& pass, const int32_t* rows, int32_t row_count, PanelRange panels) const override;

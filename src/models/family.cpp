@@ -2,9 +2,9 @@
 #include "models/family.h"
 
 #include <cmath>
-#include <cstring>
 
 #include "base/format.h"
+#include "ops/elementwise.h"
 
 namespace fastserve {
 
@@ -64,9 +64,7 @@ Rows output_head(const ForwardPass& pass, const int32_t* rows, int32_t row_count
                  const Weight& output, PanelRange panels, bool with_maxima) {
   const Rows hidden = pass.hidden();
   const Rows selected = pass.workspace->selected(row_count);
-  for (int32_t i = 0; i < row_count; ++i) {
-    std::memcpy(selected.row(i), hidden.row(rows[i]), static_cast<size_t>(hidden.cols) * sizeof(float));
-  }
+  ops::select_rows(*pass.device, hidden, rows, selected);
   const Rows logits = pass.workspace->logits(row_count);
   ops::MatmulOutput product{&output, logits.data, logits.stride};
   product.panel_begin = panels.begin;
@@ -79,7 +77,7 @@ Rows output_head(const ForwardPass& pass, const int32_t* rows, int32_t row_count
   ops::matmul_normed(*pass.device, selected, norm, pass.workspace->input(), {product});
   const int64_t begin = int64_t{panels.begin} * kernels::kPanelRows;
   const int64_t end = std::min(int64_t{panels.end} * kernels::kPanelRows, logits.cols);
-  return {logits.data + begin, end - begin, logits.count, logits.stride};
+  return {logits.data + begin, logits.stride, logits.count, end - begin};
 }
 
 Result<int32_t> vocabulary_rows(const ModelSource& source, std::string_view embedding_name) {

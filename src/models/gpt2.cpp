@@ -15,9 +15,8 @@ class Gpt2 final : public ModelDef {
  public:
   Status configure(const ModelSource& source, std::string_view architecture);
   std::vector<TensorSpec> tensors() override;
-  Status finish() override {
+  void bind() override {
     if (!output_.present()) output_ = embedding_;
-    return {};
   }
   void embed(const ForwardPass& pass) const override;
   void layer(const ForwardPass& pass, int32_t index) const override;

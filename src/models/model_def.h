@@ -24,7 +24,15 @@ struct TensorSpec {
   int64_t cols = 0;  // of a matrix
   Weight* weight = nullptr;
   bool required = true;
-  int64_t stack = 1;  // matrices of a 3-D tensor, one after the other; each is packed to whole panels
+  int64_t stack = 1;     // matrices of a 3-D tensor, one after the other; each is packed to whole panels
+  bool on_host = false;  // a vector that the family itself reads, in finish(): it stays in the host's memory
+};
+
+// Numbers that a family derives from its configuration and kernels read. The loader moves them to where the weights
+// are, if that is elsewhere, and stores the new address.
+struct DerivedVector {
+  const std::vector<float>* values = nullptr;
+  const float** address = nullptr;
 };
 
 // What the engine must know of any model.
@@ -52,13 +60,18 @@ class ModelDef {
   const ModelShape& shape() const { return shape_; }
   // The weights' addresses stay valid as long as the ModelDef.
   virtual std::vector<TensorSpec> tensors() = 0;
+  // Once every weight has its address, layout and shape, though not yet its bytes: what stands in for what is absent.
+  virtual void bind() {}
   // Once every tensor is in place: what remains to be derived or checked.
   virtual Status finish() { return {}; }
+  // Known after finish(), whose addresses are the host's.
+  virtual std::vector<DerivedVector> derived() { return {}; }
 
   virtual void embed(const ForwardPass& pass) const = 0;
   virtual void layer(const ForwardPass& pass, int32_t index) const = 0;
-  // Logits of `row_count` chosen batch rows into workspace.logits: of the words in `panels` alone, whose parts together
-  // are the whole in any order; each begins at a multiple of kernels::kLogitBlock words.
+  // Logits of `row_count` chosen batch rows (`rows`: on a device in its memory, as the batch's ids are) into
+  // workspace.logits: of the words in `panels` alone, whose parts together are the whole in any order; each begins at a
+  // multiple of kernels::kLogitBlock words.
   virtual void head(const ForwardPass& pass, const int32_t* rows, int32_t row_count, PanelRange panels = {}) const = 0;
 
  protected:

@@ -28,7 +28,9 @@ class Phi3 final : public Decoder {
     std::vector<TensorSpec> specs = Decoder::tensors();
     const int64_t pairs = config_.attention.rope_pairs;
     add_vector(specs, "rope_factors_long.weight", pairs, long_factors_, false);
+    specs.back().on_host = true;
     add_vector(specs, "rope_factors_short.weight", pairs, short_factors_, false);
+    specs.back().on_host = true;
     return specs;
   }
 

@@ -1,6 +1,7 @@
 // Rotary positions, KV append and attention. The attention partition weighs rows by the keys that they read.
 #include "ops/attention.h"
 
+#include "ops/norm.h"
 #include "ops/parallel.h"
 
 namespace fastserve::ops {
@@ -44,13 +45,51 @@ struct Rectangle {
   int32_t row_begin = 0, row_end = 0;
 };
 
+kernels::AttentionArgs attention_args(const kernels::KvLayer& layer, const KvViews& views, const AttentionSpec& spec,
+                                      const Rows& q, const Rows& output, const Rectangle& r) {
+  kernels::AttentionArgs args{};
+  args.layer = &layer;
+  args.sequences = views.sequences;
+  args.sequence_count = views.sequence_count;
+  args.q = q.data;
+  args.q_stride = q.stride;
+  args.head_count = spec.head_count;
+  args.scale = spec.scale;
+  args.softcap = spec.softcap;
+  args.window = spec.window;
+  args.bidirectional = spec.bidirectional ? 1 : 0;
+  args.sinks = spec.sinks;
+  args.output = output.data;
+  args.output_stride = output.stride;
+  args.head_begin = r.head_begin;
+  args.head_end = r.head_end;
+  args.row_begin = r.row_begin;
+  args.row_end = r.row_end;
+  return args;
+}
+
+// A device cuts its work itself.
+void run_attention(const Device& device, const kernels::KvLayer& layer, const KvViews& views, const AttentionSpec& spec,
+                   const Rows& q, const Rows& output) {
+  DeviceStream& stream = *device.stream;
+  kernels::DeviceAttentionArgs args{};
+  args.attention =
+      attention_args(layer, views, spec, q, output, {0, spec.head_count, 0, static_cast<int32_t>(q.count)});
+  args.key_count_max = views.key_count_max;
+  args.sequence_rows_max = views.sequence_rows_max;
+  args.flags = device.exact ? kernels::kDeviceExact : 0;
+  const auto scratch_bytes = stream.kernels().attention_scratch_bytes;
+  if (scratch_bytes != nullptr) args.scratch = stream.scratch(scratch_bytes(&args));
+  stream.launch(stream.kernels().attention, "attention", args);
+}
+
 }  // namespace
 
 void rope_angles(const Device& device, const int32_t* positions, int64_t row_count, const float* inv_freq,
                  int32_t pair_count, float magnitude, float* cosines, float* sines) {
   parallel_rows(device, row_count, row_count * pair_count * 8, [&](int64_t begin, int64_t end) {
     const kernels::RopeAnglesArgs args{positions, inv_freq, pair_count, magnitude, cosines, sines, begin, end};
-    device.kernels->rope_angles(&args);
+    FSV_RUN_KERNEL(device, rope_angles, args);
   });
 }
 
@@ -59,50 +98,77 @@ void rope(const Device& device, const Rows& heads, int32_t head_count, int32_t h
   parallel_rows(device, heads.count, heads.count * heads.cols, [&](int64_t begin, int64_t end) {
     const kernels::RopeArgs args{heads.data, heads.stride,   head_count,   head_dim, angles.pair_count * 2,
                                  kind,       angles.cosines, angles.sines, begin,    end};
-    device.kernels->rope(&args);
+    FSV_RUN_KERNEL(device, rope, args);
   });
 }
 
-void kv_append(const Device& device, const kernels::KvLayer& layer, const KvView* sequences, int32_t sequence_count,
-               const Rows& k, const Rows& v) {
+void kv_append(const Device& device, const kernels::KvLayer& layer, const KvViews& views, const Rows& k,
+               const Rows& v) {
   parallel_rows(device, k.count, k.count * (k.cols + v.cols), [&](int64_t begin, int64_t end) {
     const kernels::KvAppendArgs args{&layer,
-                                     sequences,
-                                     sequence_count,
+                                     views.sequences,
+                                     views.sequence_count,
                                      k.data,
                                      k.stride,
                                      v.data,
                                      v.stride,
                                      static_cast<int32_t>(begin),
                                      static_cast<int32_t>(end)};
-    device.kernels->kv_append(&args);
+    FSV_RUN_KERNEL(device, kv_append, args);
   });
 }
 
-void attention(const Device& device, const kernels::KvLayer& layer, const KvView* sequences, int32_t sequence_count,
-               const AttentionSpec& spec, const Rows& q, const Rows& output) {
+void rope_append(const Device& device, const RopeAppendSpec& spec, const kernels::KvLayer& layer, const KvViews& views,
+                 const Rows& q, const Rows& k, const Rows& v) {
+  const bool has_norm = spec.q_norm != nullptr && spec.q_norm->present();
+  if (device.stream != nullptr) {
+    kernels::DeviceRopeAppendArgs args{};
+    args.q = q.data;
+    args.q_stride = q.stride;
+    args.head_count = spec.head_count;
+    args.rope_dims = spec.angles.pair_count * 2;
+    args.kind = spec.kind;
+    args.norm_eps = spec.norm_eps;
+    args.q_norm_weight = has_norm ? spec.q_norm->vector : nullptr;
+    args.k_norm_weight = has_norm ? spec.k_norm->vector : nullptr;
+    args.cosines = spec.angles.cosines;
+    args.sines = spec.angles.sines;
+    args.append = {&layer,
+                   views.sequences,
+                   views.sequence_count,
+                   k.data,
+                   k.stride,
+                   v.data,
+                   v.stride,
+                   0,
+                   static_cast<int32_t>(q.count)};
+    device.stream->launch(device.stream->kernels().rope_append, "rope_append", args);
+    return;
+  }
+  if (has_norm) {
+    rms_norm_heads(device, q, spec.head_count, layer.head_dim, *spec.q_norm, spec.norm_eps, 0);
+    rms_norm_heads(device, k, layer.kv_head_count, layer.head_dim, *spec.k_norm, spec.norm_eps, 0);
+  }
+  if (spec.angles.pair_count > 0) {
+    const Rows qk{q.data, q.stride, q.count, q.cols + k.cols};  // their heads rotate in one call
+    rope(device, qk, spec.head_count + layer.kv_head_count, layer.head_dim, spec.kind, spec.angles);
+  }
+  kv_append(device, layer, views, k, v);
+}
+
+void attention(const Device& device, const kernels::KvLayer& layer, const KvViews& views, const AttentionSpec& spec,
+               const Rows& q, const Rows& output) {
+  const KvView* const sequences = views.sequences;
+  const int32_t sequence_count = views.sequence_count;
+  if (device.stream != nullptr) {
+    run_attention(device, layer, views, spec, q, output);
+    return;
+  }
   const int32_t group = spec.head_count / layer.kv_head_count;
   const int64_t row_total = total_row_cost(sequences, sequence_count, spec);
   auto run_rectangle = [&](const Rectangle& r) {
     if (r.row_begin >= r.row_end) return;
-    kernels::AttentionArgs args{};
-    args.layer = &layer;
-    args.sequences = sequences;
-    args.sequence_count = sequence_count;
-    args.q = q.data;
-    args.q_stride = q.stride;
-    args.head_count = spec.head_count;
-    args.scale = spec.scale;
-    args.softcap = spec.softcap;
-    args.window = spec.window;
-    args.bidirectional = spec.bidirectional ? 1 : 0;
-    args.sinks = spec.sinks;
-    args.output = output.data;
-    args.output_stride = output.stride;
-    args.head_begin = r.head_begin;
-    args.head_end = r.head_end;
-    args.row_begin = r.row_begin;
-    args.row_end = r.row_end;
+    const kernels::AttentionArgs args = attention_args(layer, views, spec, q, output, r);
     device.kernels->attention(&args);
   };
   // Many rows are cut by rows, so that the query heads of one kv head stay together and read K and V once. Few rows are

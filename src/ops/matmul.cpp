@@ -127,6 +127,31 @@ void round_rows(const Device& device, const Rows& input, const InputScratch& scr
   });
 }
 
+// What a device's product is told of its input and of its weights; it prepares the input itself.
+kernels::DeviceMatmulArgs device_args(const Device& device, const Rows& input, MatmulOutputs outputs) {
+  kernels::DeviceMatmulArgs args{};
+  args.input.rows = input.data;
+  args.input.stride = input.stride;
+  args.input.cols = input.cols;
+  args.input.m = input.count;
+  args.flags = device.exact ? kernels::kDeviceExact : 0;
+  for (const MatmulOutput& output : outputs) {
+    args.outputs[args.output_count++] = {&output.weight->matrix, output.data,
+                                         output.stride,          output.bias != nullptr ? output.bias->vector : nullptr,
+                                         output.epilogue,        output.panel_begin,
+                                         panel_end(output)};
+  }
+  return args;
+}
+
+void launch_matmul(const Device& device, kernels::DeviceMatmulArgs& args) {
+  DeviceStream& stream = *device.stream;
+  if (args.input.m == 0) return;
+  const auto scratch_bytes = stream.kernels().matmul_scratch_bytes;
+  if (scratch_bytes != nullptr) args.scratch = stream.scratch(scratch_bytes(&args));
+  stream.launch(stream.kernels().matmul, "matmul", args);
+}
+
 }  // namespace
 
 bool uses_quantized_input(const Device& device, const Weight& weight) {
@@ -139,6 +164,11 @@ bool uses_rounded_input(const Device& device, const Weight& weight) {
 }
 
 void matmul(const Device& device, const Rows& input, const InputScratch& scratch, MatmulOutputs outputs) {
+  if (device.stream != nullptr) {
+    kernels::DeviceMatmulArgs args = device_args(device, input, outputs);
+    launch_matmul(device, args);
+    return;
+  }
   const InputForms forms = wanted_forms(device, outputs);
   if (forms.rounded) round_rows(device, input, scratch);
   if (forms.quantized) {
@@ -153,6 +183,17 @@ void matmul(const Device& device, const Rows& input, const InputScratch& scratch
 
 void matmul_normed(const Device& device, const Rows& input, const NormSpec& norm, const InputScratch& scratch,
                    MatmulOutputs outputs) {
+  if (device.stream != nullptr) {
+    kernels::DeviceMatmulArgs args = device_args(device, input, outputs);
+    args.input.prologue =
+        norm.bias != nullptr ? kernels::DevicePrologue::kLayerNorm : kernels::DevicePrologue::kRmsNorm;
+    args.input.norm_weight = norm.weight->vector;
+    args.input.norm_bias = norm.bias != nullptr ? norm.bias->vector : nullptr;
+    args.input.weight_offset = norm.weight_offset;
+    args.input.eps = norm.eps;
+    launch_matmul(device, args);
+    return;
+  }
   const InputForms forms = wanted_forms(device, outputs);
   const Rows normed{scratch.floats, input.cols, input.count, input.cols};
   if (norm.bias != nullptr) {
@@ -187,6 +228,15 @@ void matmul_normed(const Device& device, const Rows& input, const NormSpec& norm
 
 void matmul_gated(const Device& device, const Rows& gate, const Rows* up, kernels::Activation activation,
                   const InputScratch& scratch, MatmulOutputs outputs) {
+  if (device.stream != nullptr) {
+    kernels::DeviceMatmulArgs args = device_args(device, gate, outputs);
+    args.input.prologue = kernels::DevicePrologue::kGated;
+    args.input.activation = activation;
+    args.input.up = up != nullptr ? up->data : nullptr;
+    args.input.up_stride = up != nullptr ? up->stride : 0;
+    launch_matmul(device, args);
+    return;
+  }
   const InputForms forms = wanted_forms(device, outputs);
   const Rows product{scratch.floats, gate.cols, gate.count, gate.cols};
   if (forms.floats || forms.rounded) {

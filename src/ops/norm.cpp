@@ -11,7 +11,7 @@ void rms_norm(const Device& device, const Rows& input, const Weight& weight, flo
     const kernels::RmsNormArgs args{
         input.data, input.stride, weight.vector, weight_offset, eps, output.data, output.stride, input.cols, 0,
         begin,      end};
-    device.kernels->rms_norm(&args);
+    FSV_RUN_KERNEL(device, rms_norm, args);
   });
 }
 
@@ -20,7 +20,7 @@ void layer_norm(const Device& device, const Rows& input, const Weight& weight, c
   parallel_rows(device, input.count, input.count * input.cols, [&](int64_t begin, int64_t end) {
     const kernels::LayerNormArgs args{input.data,  input.stride,  weight.vector, bias.vector, eps,
                                       output.data, output.stride, input.cols,    begin,       end};
-    device.kernels->layer_norm(&args);
+    FSV_RUN_KERNEL(device, layer_norm, args);
   });
 }
 
@@ -29,7 +29,7 @@ void rms_norm_heads(const Device& device, const Rows& rows, int32_t head_count, 
   parallel_rows(device, rows.count, rows.count * rows.cols, [&](int64_t begin, int64_t end) {
     const kernels::RmsNormArgs args{rows.data,   rows.stride, weight.vector, weight_offset, eps, rows.data,
                                     rows.stride, head_dim,    head_count,    begin,         end};
-    device.kernels->rms_norm(&args);
+    FSV_RUN_KERNEL(device, rms_norm, args);
   });
 }
 

@@ -28,6 +28,7 @@ int64_t kv_token_bytes(const KvLayout& layout) {
 
 Result<KvCache> KvCache::create(const KvLayout& layout, MemoryResource& resource, const KvCapacity& capacity) {
   KvCache cache;
+  cache.mover_ = &resource.mover(MemoryUse::kKv);
   for (const KvLayerShape& shape : layout.layers) {
     auto same_window = [&](const Group& group) { return group.window == shape.window; };
     auto found = std::find_if(cache.groups_.begin(), cache.groups_.end(), same_window);

@@ -139,7 +139,7 @@ class KvCache {
   int64_t slot_bytes() const noexcept;
   bool copy_out(const SequenceKv& sequence, int32_t index, uint8_t* slot,
                 std::array<int32_t, KvSlice::kGroupsMax>& first) const noexcept;
-  void copy_in(SequenceKv& sequence, int32_t index, const uint8_t* slot) noexcept;
+  bool copy_in(SequenceKv& sequence, int32_t index, const uint8_t* slot) noexcept;
   // Tokens that a sequence can go on from with slots [0, count), of which group g has those from first[g] on.
   int32_t restorable_tokens(const std::array<int32_t, KvSlice::kGroupsMax>& first, int32_t count) const noexcept;
   // The first slot that a sequence of so many tokens needs.
@@ -178,6 +178,8 @@ class KvCache {
   int32_t block_count_max() const { return groups_.empty() ? 0 : groups_.front().pool.block_count_max(); }
   // Memory of a segment that is there; null: all are gone.
   Buffer* first_segment() noexcept;
+  // Who moves bytes of blocks: where it is not the host's mover, `pieces` and addresses are a device's.
+  MemoryMover& mover() const { return *mover_; }
 
   struct Usage {
     int64_t total_bytes = 0, used_bytes = 0;
@@ -212,6 +214,7 @@ class KvCache {
     return source.admitted && !source.may_rewind && group.window == 0;
   }
 
+  MemoryMover* mover_ = &host_memory_mover();
   std::vector<Group> groups_;
   std::vector<int32_t> layer_group_;
   std::vector<kernels::KvLayer> layers_;

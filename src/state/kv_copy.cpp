@@ -109,7 +109,7 @@ bool KvCache::copy_out(const SequenceKv& sequence, int32_t index, uint8_t* slot,
     const auto size_bytes = static_cast<size_t>(groups_[group].block_bytes);
     if (i >= held.blocks.size()) return false;
     if (held.blocks[i] >= 0) {
-      std::memcpy(slot, held.addresses[i], size_bytes);
+      if (!mover_->read(slot, held.addresses[i], size_bytes).ok()) return false;
     } else {
       std::memset(slot, 0, size_bytes);
       first[group] = index + 1;
@@ -119,14 +119,16 @@ bool KvCache::copy_out(const SequenceKv& sequence, int32_t index, uint8_t* slot,
   return true;
 }
 
-void KvCache::copy_in(SequenceKv& sequence, int32_t index, const uint8_t* slot) noexcept {
+bool KvCache::copy_in(SequenceKv& sequence, int32_t index, const uint8_t* slot) noexcept {
   const auto i = static_cast<size_t>(index);
   for (size_t group = 0; group < groups_.size(); ++group) {
     SequenceKv::Group& held = sequence.groups[group];
     const auto size_bytes = static_cast<size_t>(groups_[group].block_bytes);
-    if (i < held.blocks.size() && held.blocks[i] >= 0) std::memcpy(held.addresses[i], slot, size_bytes);
+    const bool is_held = i < held.blocks.size() && held.blocks[i] >= 0;
+    if (is_held && !mover_->write(held.addresses[i], slot, size_bytes).ok()) return false;
     slot += size_bytes;
   }
+  return true;
 }
 
 int32_t KvCache::restorable_tokens(const std::array<int32_t, KvSlice::kGroupsMax>& first,

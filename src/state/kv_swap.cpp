@@ -222,7 +222,9 @@ Status KvSwap::load_piece(std::unique_lock<std::mutex>& lock) {
     if (checksum_of(slot, slot_bytes) != entry.checksums[static_cast<size_t>(begin + i)]) {
       return fail(Status(StatusCode::kCorrupt, format("block ", begin + i, " in the swap file is damaged")));
     }
-    entry.cache->copy_in(*entry.kv, begin + i, slot);
+    if (!entry.cache->copy_in(*entry.kv, begin + i, slot)) {
+      return fail(Status::from_literal(StatusCode::kDevice, "keys and values could not be written to the device"));
+    }
   }
   entry.work_next = begin + count;
   return {};

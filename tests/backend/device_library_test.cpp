@@ -47,7 +47,7 @@ TEST(DeviceLibrary, FailureOfADeviceKeepsItsWords) {
 TEST(DeviceLibrary, AnotherVersionIsRefused) {
   auto opened = open_fake("other_version");
   EXPECT_EQ(opened.status().code(), StatusCode::kUnsupported);
-  EXPECT_THAT(opened.status().message(), ::testing::HasSubstr("version 1")) << opened.status().message();
+  EXPECT_THAT(opened.status().message(), ::testing::HasSubstr("version 2")) << opened.status().message();
 }
 
 TEST(DeviceLibrary, LibraryWithoutEntryIsRefused) {
@@ -87,7 +87,9 @@ class CudaDeviceGpu : public ::testing::Test {
     auto count = library_->count_devices();
     if (!count.ok() || count.take() == 0) GTEST_SKIP() << "this machine has no CUDA device";
     ASSERT_EQ(api().open_device(0, &device_, &message_), kernels::DeviceResult::kOk) << message_.text;
-    ASSERT_EQ(api().open_queue(device_, &queue_, &message_), kernels::DeviceResult::kOk) << message_.text;
+    ASSERT_EQ(api().open_queue(device_, kernels::DevicePriority::kNormal, &queue_, &message_),
+              kernels::DeviceResult::kOk)
+        << message_.text;
   }
   void TearDown() override {
     if (device_ == nullptr) return;

@@ -59,7 +59,7 @@ std::vector<double> shares(const Batch& batch, int32_t kv_heads, int32_t group, 
   g_calls.clear();
   g_call_parts.clear();
   const Rows rows = {nullptr, 0, batch.rows, 0};
-  attention(device, layer, batch.sequences.data(), static_cast<int32_t>(batch.sequences.size()), spec, rows, rows);
+  attention(device, layer, {batch.sequences.data(), static_cast<int32_t>(batch.sequences.size())}, spec, rows, rows);
 
   std::vector<int> done(static_cast<size_t>(batch.rows * spec.head_count), 0);
   std::vector<double> cost(width, 0.0);

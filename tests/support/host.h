@@ -97,6 +97,8 @@ class Host {
   Host(const std::string& path, const EditEngine& edit = nullptr, const EditLoad& edit_load = nullptr) : Host(edit) {
     model_ = load(path, edit_load);
   }
+  // Owns an engine that was made otherwise, in pumped mode.
+  explicit Host(fsv_engine* engine) : engine_(engine) {}
   ~Host() {
     for (fsv_model* model : loaded_) (void)fsv_model_release(model, nullptr);
     if (engine_ != nullptr) {
@@ -108,6 +110,11 @@ class Host {
 
   fsv_engine* engine() const { return engine_; }
   fsv_model* model() const { return model_; }
+  // Owns a model that was loaded otherwise, and generates with it.
+  void adopt(fsv_model* model) {
+    model_ = model;
+    loaded_.push_back(model);
+  }
   void forget_engine() { engine_ = nullptr; }
   void forget_models() { loaded_.clear(); }
 

@@ -1,0 +1,34 @@
+// What a test asks of the fake device library: to fail, and how often it was called. The library is the process's one
+// libfastserve_cuda.so; its memory is out of the host's reach except while queued work runs, which is at wait() alone.
+#pragma once
+#include <atomic>
+#include <cstdint>
+
+#include "kernels/device_api.h"
+
+namespace fastserve::test {
+
+struct FakeDeviceControl {
+  // The call of this number (from 1 on, counting from reset) fails with `result`; 0: none. With kLost all later calls
+  // fail too, until reset.
+  std::atomic<int64_t> fail_at{0};
+  std::atomic<int32_t> result{static_cast<int32_t>(kernels::DeviceResult::kOutOfMemory)};
+  std::atomic<bool> is_lost{false};
+  std::atomic<bool> has_pages{false};       // of devices opened from now on
+  std::atomic<uint64_t> memory_bytes{0};    // that can be allocated; 0: all there is
+  std::atomic<bool> refuses_graphs{false};  // recording fails
+  std::atomic<int32_t> device_count{1};
+
+  std::atomic<int64_t> calls{0};
+  std::atomic<int64_t> allocations{0}, host_allocations{0}, pages_mapped{0};
+  std::atomic<int64_t> copies_up{0}, copies_down{0}, copies_inside{0}, waits{0};
+  std::atomic<int64_t> kernels{0}, graphs_recorded{0}, graphs_launched{0};
+  // Live now.
+  std::atomic<int64_t> devices_open{0}, queues_open{0}, blocks_live{0}, host_blocks_live{0}, pages_live{0};
+  std::atomic<int64_t> ranges_live{0}, graphs_live{0};
+};
+
+constexpr const char* kFakeControlName = "fsv_fake_device_control";
+using FakeControlEntry = FakeDeviceControl* (*)();
+
+}  // namespace fastserve::test
