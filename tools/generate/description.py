@@ -71,7 +71,8 @@ ENUM_NAMES = {"FSV_FINISH_": "FinishReason", "FSV_DEVICE_": "DeviceKind", "FSV_L
               "FSV_TICKET_": "TicketState", "FSV_TOKENIZE_": "TokenizeFlags", "FSV_DETOKENIZE_": "DetokenizeFlags",
               "FSV_TOKEN_": "TokenAttributes", "FSV_CHAT_": "ChatFlags", "FSV_SESSION_": "SessionMode",
               "FSV_CONTEXT_": "ContextFull", "FSV_SCORE_": "ScoreFlags", "FSV_REQUEST_": "RequestState",
-              "FSV_EVENT_": "EventType", "FSV_SESSION_TEXT_ONLY": "SessionFlags", "FSV_TRIM_": "TrimFlags"}
+              "FSV_EVENT_": "EventType", "FSV_SESSION_TEXT_ONLY": "SessionFlags", "FSV_TRIM_": "TrimFlags",
+              "FSV_MODEL_": "ModelState", "FSV_SWAP_": "SwapPolicy", "FSV_PRESSURE_": "PressureFlags"}
 
 
 @dataclass(frozen=True)

@@ -186,6 +186,15 @@ def with_version(api, path):
     return re.sub(r"<version>[^<]*</version><!-- of the header -->", f"<version>{api.version}</version><!-- of the header -->", text)
 
 
+def checked(files):
+    """No generated type has the name of one that is written by hand."""
+    for name in files:
+        path = description.ROOT / name
+        if path.suffix == ".java" and path.is_file() and BANNER not in path.read_text(encoding="utf-8"):
+            raise ValueError(f"{name} is written by hand: call the generated type otherwise (ENUM_NAMES of description.py)")
+    return files
+
+
 def emit(api):
     files = {f"{PACKAGE}/{enum.name}.java": enum_file(enum) for enum in api.enums}
     files.update({f"{PACKAGE}/{pascal(struct.name)}.java": info_file(api, struct) for struct in description.info_structs(api)})
@@ -199,4 +208,4 @@ def emit(api):
     files[f"{PACKAGE}/Raw.java"] = raw(api)
     files[f"{PACKAGE}/FastserveException.java"] = exception_file(api)
     files[f"{FOLDER}/pom.xml"] = with_version(api, f"{FOLDER}/pom.xml")
-    return files
+    return checked(files)

@@ -28,6 +28,14 @@ def outputs(api):
     return files
 
 
+def orphans(files):
+    """Generated files of types that the header has no more: Java has one a type."""
+    for path in sorted((ROOT / emit_java.PACKAGE).glob("*.java")):
+        name = path.relative_to(ROOT).as_posix()
+        if name not in files and emit_layout.BANNER in path.read_text(encoding="utf-8"):
+            yield path
+
+
 def main():
     is_check = sys.argv[1:] == ["--check"]
     try:
@@ -35,7 +43,13 @@ def main():
     except header.HeaderError as error:
         sys.exit(f"include/fastserve.h: {error}")
     stale = 0
-    for name, text in outputs(api).items():
+    files = outputs(api)
+    for path in orphans(files):
+        stale += 1
+        print(f"{path.relative_to(ROOT)}: {'should be gone' if is_check else 'removed'}", file=sys.stderr)
+        if not is_check:
+            path.unlink()
+    for name, text in files.items():
         path = ROOT / name
         if path.is_file() and path.read_text(encoding="utf-8") == text:
             continue
