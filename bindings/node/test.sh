@@ -13,7 +13,11 @@ cp -r "$HERE" "$WORK/source" # builds leave nothing in the source tree
 ln -s "$modules" "$WORK/source/node_modules"
 "$modules/.bin/tsc" -p "$WORK/source"
 cmake -S "$WORK/source" -B "$WORK/addon" "-DFASTSERVE_PREBUILT=$LIBRARY" "-Droot=$ROOT" -DCMAKE_BUILD_TYPE=Release \
-  >"$WORK/cmake.log" || { echo "SKIPPED: $(grep -m 1 -iE 'error|could not' "$WORK/cmake.log")"; exit 77; }
+  >"$WORK/cmake.log" 2>&1 || {
+  grep -q 'NODE_API_INCLUDE' "$WORK/cmake.log" && echo "SKIPPED: no node_api.h (libnode-dev)" && exit 77
+  cat "$WORK/cmake.log"
+  exit 1
+}
 cmake --build "$WORK/addon" >>"$WORK/cmake.log"
 cmake --install "$WORK/addon" --prefix "$WORK/source" --component node >>"$WORK/cmake.log"
 package=$(cd "$WORK/source" && npm pack --silent --pack-destination "$WORK")
