@@ -9,7 +9,8 @@ namespace {
 constexpr double kUp = 0.002;       // of the share, for each step within D
 constexpr double kDown = 39 * kUp;  // for each above: both balance where one step in forty is
 constexpr double kShareMin = 0.25, kShareMax = 1.5;
-constexpr double kSmallestSteps = 1.25;  // a step of one row, and a quarter: below it a batch saves no time
+constexpr double kAttainable = 0.9;      // of D: where a step of one row takes longer, D is out of reach, and
+constexpr double kSmallestSteps = 1.25;  // steps take so many times as long: below it a batch saves no time
 constexpr double kDecodeShare = 0.9;     // of the budget: beyond it decodes get no more company, since they grow
 constexpr int32_t kFirstTokens = 16;     // of the first step; each doubles it until the cost model knows something
 constexpr int32_t kDoublings = 10;
@@ -36,7 +37,9 @@ BatchDemand demand_of(std::span<const SequenceView> running, std::span<const Seq
 double BatchController::budget_ns(int64_t target_ns, const CostModel& cost, const BatchDemand& demand) {
   const int64_t rows = std::max<int64_t>(demand.decodes.decode_rows, 1);
   const StepWork smallest{.decode_rows = 1, .context_tokens = demand.decodes.context_tokens / rows};
-  return std::max(share_ * static_cast<double>(target_ns), kSmallestSteps * cost.predict_ns(smallest));
+  const auto target = static_cast<double>(target_ns);
+  const double smallest_ns = cost.predict_ns(smallest);
+  return std::max(share_ * target, (smallest_ns > kAttainable * target ? kSmallestSteps : 1) * smallest_ns);
 }
 
 int32_t BatchController::tokens_max(int64_t target_ns, const CostModel& cost, const BatchDemand& demand,

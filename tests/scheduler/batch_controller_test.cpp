@@ -34,6 +34,8 @@ struct Machine {
     const int32_t tokens = controller.tokens_max(target_ns, model, asked, limit);
     StepWork work = asked.decodes;
     work.decode_rows = std::min<int64_t>(work.decode_rows, tokens);
+    work.context_tokens =
+        asked.decodes.context_tokens * work.decode_rows / std::max<int64_t>(asked.decodes.decode_rows, 1);
     work.add_prompt(std::min<int64_t>(asked.prompt_tokens, tokens - work.decode_rows), 0);
     std::lognormal_distribution<double> spread(0, std::max(noise, 1e-9));
     const double ns = truth.predict_ns(work) * spread(random);
@@ -137,6 +139,14 @@ TEST(BatchControllerTest, ATargetThatCannotBeKeptCostsNoThroughputForNothing) {
   EXPECT_GE(machine.sizes.back(), 32);
   EXPECT_LE(machine.percentile(0.95, 1000), 1.4 * kGpu.step_ns);
   EXPECT_LT(machine.controller.figures(kMillisecond, machine.model, 4096).objective, 0);
+}
+
+TEST(BatchControllerTest, ATargetLittleAboveTheSmallestStepIsKept) {
+  const int64_t target = 8 * kMillisecond;  // a step of one row takes 6.5
+  Machine machine{kGpu, 0.02, CostModel(kGpu), BatchController()};
+  for (int i = 0; i < 4000; ++i) machine.step(target, demand(64, 500, 2000));
+  EXPECT_LE(machine.percentile(0.95, 2000), static_cast<double>(target));
+  EXPECT_GE(machine.sizes.back(), 16);
 }
 
 TEST(BatchControllerTest, DecodesBeyondTheTargetTakeTurns) {
