@@ -10,6 +10,7 @@
 #include "console.h"
 #include "json_writer.h"
 #include "roofline.h"
+#include "synthetic_model.h"
 
 namespace fastserve::cli {
 
@@ -21,6 +22,7 @@ struct BenchOptions {
   uint32_t decode_tokens = 128;
   std::vector<uint32_t> streams{1};
   uint32_t repeat = 3;
+  std::string shape, dtype = "q8";  // of a synthetic model; no shape: a file
   bool roofline = false;
   bool json = false;
 };
@@ -69,7 +71,8 @@ void write_json(const BenchOptions& options, const EngineSession& session, const
   JsonWriter out;
   out.begin_object();
   speeds(out, results.front());
-  out.member("model", options.engine.model).member("weight_type", session.info().weight_type);
+  out.member("model", options.shape.empty() ? options.engine.model : options.shape + "-" + options.dtype);
+  out.member("device", options.engine.device).member("weight_type", session.info().weight_type);
   out.member("prompt_tokens", options.prompt_tokens).member("decode_tokens", options.decode_tokens);
   out.member("threads", options.engine.threads).member("repeat", options.repeat);
   out.member("load_ms", session.load_ms()).key("results").begin_array();
@@ -121,6 +124,18 @@ int bench(const BenchOptions& options) {
   EngineOptions engine = options.engine;
   engine.max_sequences = *std::max_element(options.streams.begin(), options.streams.end());
   if (engine.context == 0) engine.context = std::max(options.prompt_tokens, options.decode_tokens) + 2;
+  if (engine.model.empty() == options.shape.empty()) {
+    throw Failure(FSV_ERROR_INVALID_ARGUMENT, "bench wants either --model or --shape");
+  }
+  if (options.roofline && engine.device != "cpu") {
+    throw Failure(FSV_ERROR_UNSUPPORTED, "--roofline measures the CPU's ceilings alone");
+  }
+  std::unique_ptr<SyntheticModel> synthetic;
+  if (!options.shape.empty()) {
+    synthetic = std::make_unique<SyntheticModel>(options.shape, options.dtype);
+    engine.model = synthetic->name();
+    engine.io = synthetic->io();
+  }
   EngineSession session(engine);
   const std::vector<Result> results = measure(session, options);
   std::optional<Roofline> roofline;
@@ -131,7 +146,8 @@ int bench(const BenchOptions& options) {
     check(fsv_machine_measure(engine.threads, kMeasureMs, &ceilings, &error), error);
     const auto one = std::find_if(results.begin(), results.end(), [](const Result& r) { return r.streams == 1; });
     const Result& single = one == results.end() ? results.front() : *one;
-    roofline = roofline_of(ceilings, session.info(), head_is_tied(engine.model), median_of(single.prefill),
+    const bool is_tied = synthetic != nullptr ? synthetic->head_is_tied() : head_is_tied(engine.model);
+    roofline = roofline_of(ceilings, session.info(), is_tied, median_of(single.prefill),
                            median_of(single.decode) / single.streams);
   }
   if (options.json) {
@@ -148,6 +164,12 @@ void add_bench(CLI::App& program, Invocation& invocation) {
   auto options = std::make_shared<BenchOptions>();
   CLI::App* command = program.add_subcommand("bench", "prefill and decode speed");
   add_engine_options(*command, options->engine);
+  command->get_option("--model")->required(false);
+  command->add_option("--shape", options->shape, "instead of --model: made-up weights of a known model's shape")
+      ->check(CLI::IsMember(synthetic_shapes()));
+  command->add_option("--dtype", options->dtype, "type of their matrices")
+      ->check(CLI::IsMember(synthetic_dtypes()))
+      ->capture_default_str();
   command->add_option("--context", options->engine.context, "longest sequence in tokens; 0: as the test needs");
   command->add_option("--prompt-tokens", options->prompt_tokens, "length of a prompt; 0: measure no prefill")
       ->check(CLI::Range(0u, 1u << 20))

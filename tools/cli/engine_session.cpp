@@ -19,6 +19,8 @@ fsv_engine_config engine_config(const EngineOptions& options) {
   fsv_engine_config config;
   fsv_engine_config_init(&config, sizeof(config));
   config.thread_count = options.threads;
+  config.device_kind = options.device == "cuda" ? FSV_DEVICE_CUDA : FSV_DEVICE_CPU;
+  config.device_index = options.device_index;
   config.kernels = options.kernels == "reference" ? FSV_KERNELS_REFERENCE : FSV_KERNELS_FAST;
   config.kv_dtype = options.kv == "f32"    ? FSV_KV_F32
                     : options.kv == "bf16" ? FSV_KV_BF16
@@ -82,6 +84,7 @@ void EngineSession::load(const EngineOptions& options) {
   fsv_load_config_init(&config, sizeof(config));
   config.path = options.model.data();
   config.path_size = options.model.size();
+  config.io = options.io;
   config.load_dtype = load_dtype_number(options.load_dtype);
   if (options.text_only) config.flags |= FSV_LOAD_TEXT_ONLY;
   fsv_error error;

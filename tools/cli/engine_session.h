@@ -16,6 +16,9 @@ namespace fastserve::cli {
 
 struct EngineOptions {
   std::string model;
+  const fsv_io* io = nullptr;  // what opens `model`; null: a file
+  std::string device = "cpu";
+  uint32_t device_index = 0;
   uint32_t threads = 0;  // 0: as many as the process may use
   std::string kernels = "fast";
   std::string kv = "f16";

@@ -52,6 +52,10 @@ int run_program(int argc, char** argv) {
 void add_engine_options(CLI::App& command, EngineOptions& options) {
   command.add_option("--model", options.model, "model file (GGUF)")->required();
   command.add_option("--threads", options.threads, "computing threads; 0: all that this process may use");
+  command.add_option("--device", options.device, "where to compute")
+      ->check(CLI::IsMember({"cpu", "cuda"}))
+      ->capture_default_str();
+  command.add_option("--device-index", options.device_index, "which device of its kind")->capture_default_str();
   command.add_option("--kernels", options.kernels, "fast: SIMD; reference: scalar f32, slow, the oracle")
       ->check(CLI::IsMember({"fast", "reference"}))
       ->capture_default_str();
