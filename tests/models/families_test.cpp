@@ -50,6 +50,7 @@ class TinyRun {
     ASSERT_TRUE(def.ok()) << def.status().message();
     def_ = def.take();
     for (const TensorSpec& spec : def_->tensors()) load(**source, spec);
+    def_->bind();
     const Status finished = def_->finish();
     ASSERT_TRUE(finished.ok()) << finished.message();
     Result<KvCache> kv = KvCache::create({def_->shape().kv_layers, kernels::KvType::kF32}, page_memory(), 1024);
