@@ -203,7 +203,7 @@ TEST(MemoryBudgetTest, APausedEngineGivesMemoryBack) {
     ASSERT_EQ(fsv_engine_pause(host.engine(), nullptr), FSV_OK);
     ASSERT_EQ(set_budget(host, full / 2), FSV_OK);
     ASSERT_TRUE(work_until(host, mode == FSV_MODE_PUMPED, [&] { return is_within_budget(host); }));
-    EXPECT_FALSE(host.reply(request).finished);
+    if (mode == FSV_MODE_PUMPED) EXPECT_FALSE(host.reply(request).finished);  // threads may have been quicker
     ASSERT_EQ(fsv_engine_resume(host.engine(), nullptr), FSV_OK);
     ASSERT_TRUE(host.run());
     EXPECT_EQ(host.reply(request).ids.size(), 100u);
