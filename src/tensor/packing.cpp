@@ -8,6 +8,7 @@
 #include "kernels/packed_layout.h"
 #include "tensor/row_blocks.h"
 #include "tensor/word_packing.h"
+#include "tensor/words.h"
 
 namespace fastserve {
 namespace {
@@ -15,14 +16,6 @@ namespace {
 using kernels::kActivationBlock;
 using kernels::kPanelRows;
 using kernels::LayoutShape;
-
-uint32_t load_word(const uint8_t* source) {
-  uint32_t word;
-  std::memcpy(&word, source, sizeof word);
-  return word;
-}
-
-void store_word(uint8_t* destination, uint32_t word) { std::memcpy(destination, &word, sizeof word); }
 
 // Step t of a row is the word of columns 4t .. 4t+3; each writes its row's lane of one vector.
 uint32_t pairs_word(const uint8_t* q, int vector, int shift) {
@@ -40,11 +33,8 @@ uint32_t ones_word(const uint8_t* q, int shift) {
 // Weaves one row's 32 quants into the K-block's vectors.
 void weave_row(const LayoutShape& shape, const uint8_t* q, int row, uint8_t* block) {
   uint8_t* lane = block + row * 4;
-  int low_vectors = 8;
-  if (shape.low_bits == 8) {
-    for (int t = 0; t < 8; ++t) store_word(lane + 64 * t, load_word(q + 4 * t));
-  } else if (shape.low_bits == 4) {
-    low_vectors = 4;
+  int low_vectors = 4;
+  if (shape.low_bits == 4) {
     for (int s = 0; s < 4; ++s) {
       const uint32_t below = load_word(q + 4 * s) & 0x0f0f0f0fU;
       const uint32_t above = load_word(q + 16 + 4 * s) & 0x0f0f0f0fU;
@@ -70,16 +60,6 @@ void put(uint8_t* base, int index, T value) {
 void put_scales(PackedLayout layout, const RowBlock& b, int sub, int row, uint8_t* group) {
   uint8_t* small = group + 64;
   switch (layout) {
-    case PackedLayout::kQ8:
-    case PackedLayout::kQ4:
-    case PackedLayout::kQ5:
-      put(group, sub * kPanelRows + row, b.scale);
-      break;
-    case PackedLayout::kQ4Min:
-    case PackedLayout::kQ5Min:
-      put(group, row, b.scale);
-      put(group, kPanelRows + row, b.min);
-      break;
     case PackedLayout::kQ4K:
     case PackedLayout::kQ5K:
       put(group, row, b.scale);

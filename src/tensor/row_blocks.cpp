@@ -11,54 +11,12 @@ uint16_t load_u16(const uint8_t* source) {
   return static_cast<uint16_t>(source[0] | static_cast<uint32_t>(source[1]) << 8);
 }
 
-uint32_t load_u32(const uint8_t* source) {
-  return load_u16(source) | static_cast<uint32_t>(load_u16(source + 2)) << 16;
-}
-
 // Sixteen bytes whose low nibbles are columns 0..15 and high nibbles columns 16..31.
 void split_nibbles(const uint8_t* bytes, uint8_t* quants) {
   for (int i = 0; i < 16; ++i) {
     quants[i] = bytes[i] & 15;
     quants[16 + i] = bytes[i] >> 4;
   }
-}
-
-void add_fifth_bits(uint32_t bits, uint8_t* quants) {
-  for (int i = 0; i < 32; ++i) quants[i] = static_cast<uint8_t>(quants[i] | (bits >> i & 1) << 4);
-}
-
-void read_q8_0(const uint8_t* row, int64_t block, RowBlock* out) {
-  const uint8_t* from = row + block * 34;
-  out->scale = load_u16(from);
-  for (int i = 0; i < 32; ++i) out->quants[i] = from[2 + i] ^ 0x80U;
-}
-
-void read_q4_0(const uint8_t* row, int64_t block, RowBlock* out) {
-  const uint8_t* from = row + block * 18;
-  out->scale = load_u16(from);
-  split_nibbles(from + 2, out->quants);
-}
-
-void read_q4_1(const uint8_t* row, int64_t block, RowBlock* out) {
-  const uint8_t* from = row + block * 20;
-  out->scale = load_u16(from);
-  out->min = load_u16(from + 2);
-  split_nibbles(from + 4, out->quants);
-}
-
-void read_q5_0(const uint8_t* row, int64_t block, RowBlock* out) {
-  const uint8_t* from = row + block * 22;
-  out->scale = load_u16(from);
-  split_nibbles(from + 6, out->quants);
-  add_fifth_bits(load_u32(from + 2), out->quants);
-}
-
-void read_q5_1(const uint8_t* row, int64_t block, RowBlock* out) {
-  const uint8_t* from = row + block * 24;
-  out->scale = load_u16(from);
-  out->min = load_u16(from + 2);
-  split_nibbles(from + 8, out->quants);
-  add_fifth_bits(load_u32(from + 4), out->quants);
 }
 
 // Six-bit scale and minimum of sub-block `sub` from the twelve bytes of Q4_K and Q5_K.
@@ -170,16 +128,6 @@ void read_mxfp4(const uint8_t* row, int64_t block, RowBlock* out) {
 
 RowReader row_reader_for(DType type) {
   switch (type) {
-    case DType::kQ4_0:
-      return read_q4_0;
-    case DType::kQ4_1:
-      return read_q4_1;
-    case DType::kQ5_0:
-      return read_q5_0;
-    case DType::kQ5_1:
-      return read_q5_1;
-    case DType::kQ8_0:
-      return read_q8_0;
     case DType::kQ2_K:
       return read_q2_k;
     case DType::kQ3_K:

@@ -18,7 +18,7 @@ struct RowBlock {
 
 // Takes apart columns [32 * block, 32 * block + 32) of a row. Fields that the type lacks are left alone.
 using RowReader = void (*)(const uint8_t* row, int64_t block, RowBlock* out);
-RowReader row_reader_for(DType type);  // null for float types
+RowReader row_reader_for(DType type);  // null for float types, and those that pack_words moves as they are
 
 // The values of a table type's 16 codes, plus 128.
 void value_table_for(DType type, uint8_t* table);

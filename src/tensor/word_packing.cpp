@@ -5,6 +5,7 @@
 
 #include "kernels/packed_layout.h"
 #include "tensor/packing.h"
+#include "tensor/words.h"
 
 namespace fastserve {
 namespace {
@@ -14,12 +15,6 @@ using kernels::kPanelRows;
 using kernels::LayoutShape;
 
 constexpr int kVectorBytes = kPanelRows * 4;
-
-uint32_t load_word(const uint8_t* source) {
-  uint32_t word;
-  std::memcpy(&word, source, sizeof word);
-  return word;
-}
 
 // Where the parts of a file's block of 32 columns lie, in bytes.
 struct BlockFormat {
@@ -58,11 +53,11 @@ void pack_block(const uint8_t* from, int64_t stride, int row_count, uint8_t* sca
     if constexpr (kFormat.has_min) std::memcpy(scales + 2 * kPanelRows, from + 2, 2);
     for (int word = 0; word < kFormat.words; ++word) {
       const uint32_t value = load_word(from + kFormat.quants + 4 * word) ^ kFormat.sign_bits;
-      std::memcpy(quants + kVectorBytes * word, &value, 4);
+      store_word(quants + kVectorBytes * word, value);
     }
     if constexpr (kFormat.high_bits != 0) {
       const uint32_t value = spread_high_bits(load_word(from + kFormat.high_bits));
-      std::memcpy(quants + kVectorBytes * kFormat.words, &value, 4);
+      store_word(quants + kVectorBytes * kFormat.words, value);
     }
   }
 }
