@@ -112,7 +112,7 @@ void Engine::sample_row(const LogitRow& row, size_t index, int32_t drawn_before,
   drawn.top.clear();
   const Sequence& sequence = *row.sequence;
   const RequestParameters& parameters = sequence.request->parameters;
-  const std::span<const float> logits = runner_.logits(index);
+  const LogitsRow logits(runner_.logits(index), runner_.logit_maxima(index));
   if (parameters.kind == RequestKind::kScore) {
     const int32_t next = sequence.tokens[static_cast<size_t>(row.position) + 1];
     drawn.result = {next, log_probability(logits, next)};
@@ -120,14 +120,14 @@ void Engine::sample_row(const LogitRow& row, size_t index, int32_t drawn_before,
     return;
   }
   if (sequence.request->beams != nullptr) {
-    drawn.status = sequence.sampler.top_scores(logits, banned_tokens(sequence),
+    drawn.status = sequence.sampler.top_scores(logits.logits, banned_tokens(sequence),
                                                sequence.request->beams->search.keep_count(), scratch, drawn.top);
     if (drawn.status.code() == StatusCode::kCorrupt) drawn.status = not_finite(row, drawn.status.message());
     return;
   }
-  Result<SampleResult> result = sequence.sampler.sample(
-      {logits, runner_.logit_maxima(index)}, banned_tokens(sequence, drawn_before),
-      static_cast<uint64_t>(sequence.generated + drawn_before), parameters.report_logprobs, scratch);
+  Result<SampleResult> result = sequence.sampler.sample(logits, banned_tokens(sequence, drawn_before),
+                                                        static_cast<uint64_t>(sequence.generated + drawn_before),
+                                                        parameters.report_logprobs, scratch);
   if (!result.ok()) {
     const bool is_corrupt = result.status().code() == StatusCode::kCorrupt;
     drawn.status = is_corrupt ? not_finite(row, result.status().message()) : result.status();

@@ -16,7 +16,14 @@ double log_sum(std::span<const float> logits, float max) {
 }
 
 // Largest logit; NaN if one is NaN or +inf.
-float largest_or_nan(std::span<const float> logits) {
+float largest_or_nan(const LogitsRow& row) {
+  if (!row.block_max.empty()) {
+    const bool is_valid =
+        std::none_of(row.block_max.begin(), row.block_max.end(), [](float x) { return std::isnan(x); });
+    return is_valid ? *std::max_element(row.block_max.begin(), row.block_max.end())
+                    : std::numeric_limits<float>::quiet_NaN();
+  }
+  const std::span<const float> logits = row.logits;
   constexpr size_t kChunkBlocks = 64;
   float block_max[kChunkBlocks];
   float largest = -kInfinity;
@@ -31,24 +38,26 @@ float largest_or_nan(std::span<const float> logits) {
 
 }  // namespace
 
-float log_probability(std::span<const float> logits, int32_t id) {
+float log_probability(const LogitsRow& row, int32_t id) {
+  const std::span<const float> logits = row.logits;
   if (id < 0 || static_cast<size_t>(id) >= logits.size()) return -kInfinity;
-  const float max = largest_or_nan(logits);
+  const float max = largest_or_nan(row);
   if (std::isnan(max)) return max;
   const float logit = logits[static_cast<size_t>(id)];
   if (logit == -kInfinity) return -kInfinity;
   return static_cast<float>(static_cast<double>(logit) - log_sum(logits, max));
 }
 
-void top_log_probabilities(std::span<const float> logits, int32_t count, SamplerScratch& scratch,
+void top_log_probabilities(const LogitsRow& row, int32_t count, SamplerScratch& scratch,
                            std::vector<TokenLogprob>& out) {
+  const std::span<const float> logits = row.logits;
   out.clear();
   if (count <= 0 || logits.empty()) return;
   const size_t wanted = std::min(static_cast<size_t>(count), logits.size());
   const size_t blocks = logit_block_count(logits.size());
   scratch.block_max.resize(blocks);
   scratch.block_work.resize(blocks);
-  if (!scan_blocks(logits, scratch.block_max).ok()) return;
+  if (!scan_blocks(row, scratch.block_max).ok()) return;
   const float bound = lower_bound_of_kth(scratch.block_max, wanted, scratch.block_work);
   scratch.candidates.clear();
   gather_candidates(logits, scratch.block_max, {bound, std::numeric_limits<int32_t>::max()}, scratch.candidates);

@@ -120,7 +120,7 @@ Result<SampleResult> Sampler::sample(const LogitsRow& row, std::span<const int32
       state.draw(uniform_random(parameters_.seed, draw_index, RandomPurpose::kToken, parameters_.stream));
   SampleResult result;
   result.token_id = drawn.token_id;
-  if (want_logprob) result.logprob = log_probability(row.logits, result.token_id);
+  if (want_logprob) result.logprob = log_probability(row, result.token_id);
   if (parameters_.mirostat != 0)
     result.surprise_bits = static_cast<float>(std::max(0.0, -std::log2(drawn.probability)));
   return result;

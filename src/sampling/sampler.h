@@ -96,10 +96,10 @@ class Sampler {
 };
 
 // log softmax(logits)[id]; f64 inside. -inf for ids outside the row; NaN logits give NaN.
-float log_probability(std::span<const float> logits, int32_t id);
+float log_probability(const LogitsRow& row, int32_t id);
 // The `count` most likely, most likely first, ties by lowest id. Fewer where fewer are possible; none where logits
 // are NaN. Allocates only to grow `out`.
-void top_log_probabilities(std::span<const float> logits, int32_t count, SamplerScratch& scratch,
+void top_log_probabilities(const LogitsRow& row, int32_t count, SamplerScratch& scratch,
                            std::vector<TokenLogprob>& out);
 
 }  // namespace fastserve

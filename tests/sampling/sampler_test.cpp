@@ -256,10 +256,11 @@ TEST(Sampler, KnownMaximaChangeNothing) {
     ASSERT_TRUE(sampler.accept_prompt(std::vector<int32_t>{best, 1, 2}).ok());
     for (const std::vector<int32_t>& banned : bans) {
       for (uint64_t i = 0; i < 50; ++i) {
-        const auto known = sampler.sample({logits, maxima}, banned, i, false, scratch);
-        const auto unknown = sampler.sample(logits, banned, i, false, scratch);
+        const auto known = sampler.sample({logits, maxima}, banned, i, true, scratch);
+        const auto unknown = sampler.sample(logits, banned, i, true, scratch);
         ASSERT_TRUE(known.ok() && unknown.ok());
         ASSERT_EQ(known->token_id, unknown->token_id);
+        ASSERT_EQ(known->logprob, unknown->logprob);
       }
     }
   }
