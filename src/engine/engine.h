@@ -182,6 +182,8 @@ class Engine : private Admission {
   bool begin_step();
   bool heed_attention();
   void wait_for_work(std::unique_lock<std::mutex>& lock);
+  template <typename Condition>
+  void wait_until_timeouts(std::unique_lock<std::mutex>& lock, Condition has_come);
   int64_t next_queue_timeout_ns() const;
   void end_those_timed_out();
   Progress continue_step();

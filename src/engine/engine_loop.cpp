@@ -36,15 +36,19 @@ void Engine::run_engine_thread() {
 
 void Engine::wait_for_work(std::unique_lock<std::mutex>& lock) {
   const uint32_t seen = seen_attention_;
-  // In a pause too: what has come may time out.
-  auto has_work = [&] { return is_stopping_ || attention_.load() != seen || !incoming_.empty(); };
+  wait_until_timeouts(lock, [&] { return is_stopping_ || attention_.load() != seen || !incoming_.empty(); });
+}
+
+// Until `has_come` or somebody has waited for too long: in a pause too.
+template <typename Condition>
+void Engine::wait_until_timeouts(std::unique_lock<std::mutex>& lock, Condition has_come) {
   const int64_t timeout_ns = next_queue_timeout_ns();
   if (timeout_ns == kNeverNs) {
-    work_.wait(lock, has_work);
+    work_.wait(lock, has_come);
     return;
   }
   constexpr int64_t kShortestNs = 1'000'000;  // the host's clock need not run as the system's does
-  work_.wait_for(lock, std::chrono::nanoseconds(std::max(timeout_ns - clock_.now_ns(), kShortestNs)), has_work);
+  work_.wait_for(lock, std::chrono::nanoseconds(std::max(timeout_ns - clock_.now_ns(), kShortestNs)), has_come);
 }
 
 // One step, or as much of it as fits the grant.
@@ -83,22 +87,27 @@ void Engine::drain_incoming() {
 // When the first of those who wait has waited long enough; kNeverNs: nobody minds. mutex_ held.
 int64_t Engine::next_queue_timeout_ns() const {
   int64_t first_ns = kNeverNs;
-  for (const Request* request : waiting_) first_ns = std::min(first_ns, request->queue_timeout_ns());
+  for (const auto* list : {&waiting_, &incoming_}) {
+    for (const Request* request : *list) first_ns = std::min(first_ns, request->queue_timeout_ns());
+  }
   return first_ns;
 }
 
 void Engine::end_those_timed_out() {
   if (next_queue_timeout_ns() > clock_.now_ns()) return;
-  std::erase_if(waiting_, [this](Request* request) {
+  const size_t waiting = waiting_.size() + incoming_.size();
+  auto is_too_late = [&](Request* request) {
     if (request->queue_timeout_ns() > clock_.now_ns()) return false;
     const size_t slots = options_.max_sequences;
     finish_request(*request, FinishReason::kError,
                    Status(StatusCode::kTimeout, format("the request waited ", request->parameters.queue_timeout_us,
                                                        " us and was not begun: ", running_.size(),
-                                                       " sequences hold KV, ", slots, " run at once, ", waiting_.size(),
+                                                       " sequences hold KV, ", slots, " run at once, ", waiting,
                                                        " requests wait", is_paused_ ? ", the engine is paused" : "")));
     return true;
-  });
+  };
+  std::erase_if(waiting_, is_too_late);
+  std::erase_if(incoming_, is_too_late);
 }
 
 // Ends what was cancelled while it was in no batch. mutex_ held.
@@ -120,8 +129,12 @@ bool Engine::heed_attention() {
     std::unique_lock lock(mutex_);
     if (is_stopping_) return false;
     if (!is_paused_) return true;
+    end_those_timed_out();
     if (options_.mode == EngineMode::kPumped) return false;
-    work_.wait(lock, [&] { return !is_paused_ || is_stopping_ || attention_.load() != seen_attention_; });
+    const size_t arrived = incoming_.size();
+    wait_until_timeouts(lock, [&] {
+      return !is_paused_ || is_stopping_ || attention_.load() != seen_attention_ || incoming_.size() != arrived;
+    });
   }
 }
 

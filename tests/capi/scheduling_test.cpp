@@ -216,6 +216,45 @@ TEST(SchedulingTest, AnIdleEngineThreadSeesTimeouts) {
   EXPECT_EQ(host.reply(request).status, FSV_ERROR_TIMEOUT);
 }
 
+// A pause may hold a step in its middle, and then nothing is planned until it ends.
+TEST(SchedulingTest, APauseWithinAStepLetsRequestsTimeOut) {
+  Host host(model_file().path(), [](fsv_engine_config& config) { config.max_batch_tokens = 512; });
+  const fsv_request reader = host.generate(random_prompt(5, 400), 3);
+  while (host.info(reader).state != FSV_REQUEST_RUNNING) host.step(1);
+  ASSERT_EQ(fsv_engine_pause(host.engine(), nullptr), FSV_OK);
+  const fsv_request patient = host.generate(random_prompt(1, 10), 3);
+  const fsv_request impatient =
+      host.generate(random_prompt(2, 10), 3, [](GenerateSettings& config) { config.queue_timeout_us = 1; });
+  while (!host.reply(impatient).finished) {
+    host.step(1000);
+    host.poll();
+  }
+  EXPECT_EQ(host.reply(impatient).status, FSV_ERROR_TIMEOUT);
+  EXPECT_EQ(host.metrics().steps, 0U);  // the step was in its middle
+  ASSERT_EQ(fsv_engine_resume(host.engine(), nullptr), FSV_OK);
+  ASSERT_TRUE(host.run());
+  EXPECT_EQ(host.reply(reader).reason, FSV_FINISH_LENGTH);
+  EXPECT_EQ(host.reply(patient).reason, FSV_FINISH_LENGTH);
+}
+
+TEST(SchedulingTest, APausedEngineThreadSeesTimeoutsWithinASeriesOfSteps) {
+  Host host(model_file().path(), [](fsv_engine_config& config) { config.mode = FSV_MODE_THREADED; });
+  const fsv_request stream = host.generate(random_prompt(5, 40), 400);
+  for (int i = 0; i < 10; ++i) {
+    ASSERT_EQ(fsv_engine_pause(host.engine(), nullptr), FSV_OK);
+    const fsv_request request =
+        host.generate(random_prompt(2, 10), 3, [](GenerateSettings& config) { config.queue_timeout_us = 1; });
+    while (!host.reply(request).finished) {
+      ASSERT_EQ(fsv_wait(host.engine(), 60'000'000, nullptr), FSV_OK);
+      host.poll();
+    }
+    EXPECT_EQ(host.reply(request).status, FSV_ERROR_TIMEOUT);
+    ASSERT_EQ(fsv_engine_resume(host.engine(), nullptr), FSV_OK);
+  }
+  ASSERT_TRUE(host.run());
+  EXPECT_EQ(host.reply(stream).reason, FSV_FINISH_LENGTH);
+}
+
 TEST(SchedulingTest, AFullQueueSaysWhatFillsIt) {
   Host host(model_file().path(), [](fsv_engine_config& config) { config.max_queued_requests = 2; });
   const std::vector<int32_t> prompt = random_prompt(1, 5);
