@@ -19,6 +19,7 @@
 /* A heap of a few mebibytes that comes and goes does not want huge pages: each would stay for the least that lives in
  * it. Where the system gives them to all, it is asked not to. */
 #ifdef __linux__
+#include <linux/mman.h> /* mimalloc includes it too, and it would define the name again */
 #include <sys/mman.h>
 #ifdef MADV_HUGEPAGE
 #undef MADV_HUGEPAGE
