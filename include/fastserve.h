@@ -436,7 +436,7 @@ typedef struct fsv_memory_estimate {
   uint64_t weight_bytes;
   uint64_t kv_bytes; /* the whole pool; its pages become resident as sequences fill it */
   uint64_t activation_bytes;
-  uint64_t other_bytes; /* tokenizer and chat template */
+  uint64_t other_bytes; /* tokenizer, chat template, and what drawing tokens takes in each thread */
   uint64_t total_bytes; /* sum of the above: once loaded */
   uint64_t peak_bytes;  /* at most, while it loads: headers and read buffers too */
 } fsv_memory_estimate;

@@ -657,7 +657,7 @@ namespace Fastserve
         /// <summary>the whole pool; its pages become resident as sequences fill it</summary>
         public ulong KvBytes;
         public ulong ActivationBytes;
-        /// <summary>tokenizer and chat template</summary>
+        /// <summary>tokenizer, chat template, and what drawing tokens takes in each thread</summary>
         public ulong OtherBytes;
         /// <summary>sum of the above: once loaded</summary>
         public ulong TotalBytes;

@@ -871,7 +871,7 @@ type MemoryEstimate struct {
 	// the whole pool; its pages become resident as sequences fill it
 	KvBytes uint64
 	ActivationBytes uint64
-	// tokenizer and chat template
+	// tokenizer, chat template, and what drawing tokens takes in each thread
 	OtherBytes uint64
 	// sum of the above: once loaded
 	TotalBytes uint64

@@ -87,7 +87,6 @@ Status Engine::start() {
   retired_.reserve(requests);
   batch_.reserve(static_cast<int32_t>(options_.max_batch_tokens), static_cast<int32_t>(options_.max_sequences));
   runner_.reserve(static_cast<int32_t>(options_.max_batch_tokens + options_.max_sequences));
-  scratch_.resize(executor_->width());
   drawn_.resize(kLogitChunkMax);
   for (Drawn& drawn : drawn_) drawn.top.reserve(32);
   return is_pumped ? Status() : start_threads();

@@ -340,7 +340,6 @@ class Engine : private Admission {
   size_t residents_max_ = 0;  // sequences that may hold KV
   Batch batch_;
   Runner runner_;
-  std::vector<SamplerScratch> scratch_;  // one for each part of the executor
   struct Drawn {
     SampleResult result;
     Status status;

@@ -14,7 +14,7 @@ namespace {
 uint64_t fixed_bytes(LoadedModel& model) {
   const uint64_t device_bytes = model.device_step != nullptr ? model.device_step->size_bytes() : 0;
   return model.weights.size_bytes() + model.host_weights.size_bytes() + model.derived.size_bytes() +
-         model.workspace.buffer().size_bytes() + device_bytes + model.heap.size_bytes();
+         model.workspace.buffer().size_bytes() + device_bytes + model.heap_bytes();
 }
 
 bool can_drop(const Request& request) {
@@ -250,7 +250,7 @@ Result<ModelMemory> Engine::model_memory(LoadedModel& model) {
   ModelMemory memory;
   memory.weight_bytes = model.weights.size_bytes();
   memory.activation_bytes = model.workspace.buffer().size_bytes();
-  memory.other_bytes = model.heap.size_bytes();
+  memory.other_bytes = model.heap_bytes();
   memory.kv = model.kv.usage();
   memory.prefixes = model.prefixes.usage();
   requests_.for_each([&](const Request& request) {

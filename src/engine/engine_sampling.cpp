@@ -46,11 +46,6 @@ void append_score(Sequence& sequence, int32_t position, const SampleResult& scor
 void Engine::process_logits(size_t begin, size_t end) {
   const std::span<const LogitRow> rows = runner_.chunk();
   // A chunk mixes both kinds of requests; each row is handled by its own.
-  for (SamplerScratch& scratch : scratch_) {
-    const Status reserved =
-        scratch.reserve(batch_.model()->def->shape().vocabulary_size, batch_.model()->context_tokens);
-    if (!reserved.ok()) throw std::bad_alloc();  // caught at the loop's border: the step fails, the engine goes on
-  }
   sample_rows(rows, begin, end);
   const std::lock_guard lock(mutex_);
   for (size_t i = begin; i < end; ++i) {
@@ -165,18 +160,19 @@ void Engine::sample_rows(std::span<const LogitRow> rows, size_t begin, size_t en
   auto begins_run = [&](size_t i) {
     return i == begin || rows[i].sequence != rows[i - 1].sequence || rows[i].sequence->draft.empty();
   };
-  auto sample_part = [&](size_t part_begin, size_t part_end, SamplerScratch& scratch) {
+  std::vector<SamplerScratch>& scratch = batch_.model()->sampling;
+  auto sample_part = [&](size_t part_begin, size_t part_end, SamplerScratch& of_part) {
     for (size_t i = part_begin; i < part_end; ++i) {
-      if (begins_run(i)) sample_run(rows, i, end, scratch);
+      if (begins_run(i)) sample_run(rows, i, end, of_part);
     }
   };
   if (end - begin == 1) {
-    sample_part(begin, end, scratch_[0]);
+    sample_part(begin, end, scratch.front());
     return;
   }
   executor_->run([&](uint32_t part, uint32_t part_count) {
     const Range range = split_range(static_cast<int64_t>(end - begin), part, part_count);
-    sample_part(begin + static_cast<size_t>(range.begin), begin + static_cast<size_t>(range.end), scratch_[part]);
+    sample_part(begin + static_cast<size_t>(range.begin), begin + static_cast<size_t>(range.end), scratch[part]);
   });
 }
 

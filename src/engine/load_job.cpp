@@ -209,9 +209,21 @@ Status LoadJob::create_runtime() {
   FSV_ASSIGN(model_->workspace,
              Workspace::create(*memory_, plan.workspace, static_cast<int64_t>(options_.max_batch_tokens),
                                RuntimePlan::kLogitRows));
+  FSV_TRY(create_sampling(plan));
   if (device_ == nullptr) return {};
   FSV_ASSIGN(model_->device_step, DeviceStep::create(*device_, *memory_, plan.device_step));
   return {};
+}
+
+Status LoadJob::create_sampling(const RuntimePlan& plan) {
+  FSV_TRY(model_->sampling_heap.set(*memory_, plan.sampling_bytes));
+  return guarded([&]() -> Status {
+    model_->sampling.resize(plan.sampling_parts);
+    for (SamplerScratch& scratch : model_->sampling) {
+      FSV_TRY(scratch.reserve(model_->def->shape().vocabulary_size, plan.context_tokens));
+    }
+    return {};
+  });
 }
 
 // Vectors that the family has derived follow the weights.

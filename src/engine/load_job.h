@@ -20,6 +20,8 @@
 
 namespace fastserve {
 
+struct RuntimePlan;
+
 // What a host asks to be loaded, and how.
 struct LoadRequest {
   std::shared_ptr<ModelFiles> files;  // null: the engine's
@@ -88,6 +90,7 @@ class LoadJob {
   Status finish_family();
   Status send_derived();
   Status create_runtime();
+  Status create_sampling(const RuntimePlan& plan);
   Status check_cancelled() const;
   void close_source() noexcept;
   void fail(Status status);

@@ -11,6 +11,7 @@
 #include "engine/grant_pacer.h"
 #include "memory/budget.h"
 #include "models/model_def.h"
+#include "sampling/sampler.h"
 #include "sampling/sampling_parameters.h"
 #include "scheduler/batch_controller.h"
 #include "scheduler/cost_model.h"
@@ -60,11 +61,15 @@ struct LoadedModel {
   KvCache kv;
   PrefixTree prefixes;  // of ended texts, where the engine keeps them
   Workspace workspace;
+  std::vector<SamplerScratch> sampling;  // one for each part of the executor
+  MemoryCharge sampling_heap;
   std::unique_ptr<DeviceStep> device_step;  // null: computed by the CPU
   GrantPacer pacer;
   CostModel cost;              // of its steps
   BatchController batching;    // guarded by the engine's mutex, as cost
   int32_t context_tokens = 0;  // longest sequence in this engine
+
+  uint64_t heap_bytes() const { return heap.size_bytes() + sampling_heap.size_bytes(); }
 
   std::unique_ptr<LoadedModel> next_retired;  // see RetiredModels
 };

@@ -29,6 +29,12 @@ int64_t panel_source_bytes(const TensorSpec& spec, const TensorInfo& tensor) {
   return row_bytes(static_cast<DType>(tensor.type), spec.cols) * kernels::kPanelRows;
 }
 
+// As Engine::create makes it.
+uint32_t executor_width(const EngineOptions& options) {
+  if (options.executor != nullptr) return options.executor->width();
+  return options.mode == EngineMode::kPumped ? 1 : options.thread_count;
+}
+
 // Page-locked buffers between workers and a device.
 uint64_t upload_bytes(const std::vector<TensorSpec>& specs, const ModelSource& source, const EngineOptions& options) {
   if (options.device == nullptr) return 0;
@@ -171,11 +177,13 @@ Result<RuntimePlan> plan_runtime(const ModelDef& def, bool rounds_input, const E
   const auto rows = static_cast<int64_t>(options.max_batch_tokens);
   plan.activation_bytes = Workspace::size_bytes(plan.workspace, rows, RuntimePlan::kLogitRows);
   if (options.device != nullptr) plan.activation_bytes += DeviceStep::size_bytes(plan.device_step);
-  if (options.kv_bytes == 0 && available_bytes > plan.activation_bytes) {
-    kv_bytes = std::min(kv_bytes, available_bytes - plan.activation_bytes);
-  }
+  plan.sampling_parts = executor_width(options);
+  plan.sampling_bytes = plan.sampling_parts * SamplerScratch::size_bytes(shape.vocabulary_size, plan.context_tokens);
+  const uint64_t step_bytes = plan.activation_bytes + plan.sampling_bytes;
+  if (options.kv_bytes == 0 && available_bytes > step_bytes)
+    kv_bytes = std::min(kv_bytes, available_bytes - step_bytes);
   const uint64_t tokens = whole_blocks(kv_bytes);
-  const uint64_t needed = plan.activation_bytes + std::max(tokens, kBlockTokens) * token_bytes;
+  const uint64_t needed = step_bytes + std::max(tokens, kBlockTokens) * token_bytes;
   if (tokens == 0 || needed > available_bytes) {
     return Status(StatusCode::kBudgetTooSmall, format("KV and activations need ", needed,
                                                       " bytes, the memory budget has ", available_bytes, " left"));
@@ -218,6 +226,7 @@ Result<MemoryEstimate> estimate_memory(const std::shared_ptr<ModelFiles>& files,
                             budget == UINT64_MAX ? budget : budget - taken));
     estimate.kv_bytes = plan.kv_bytes;
     estimate.activation_bytes = plan.activation_bytes;
+    estimate.other_bytes += plan.sampling_bytes;
   }
   estimate.peak_bytes =
       std::max(loading, estimate.weight_bytes + estimate.kv_bytes + estimate.activation_bytes + estimate.other_bytes);

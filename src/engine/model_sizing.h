@@ -46,6 +46,8 @@ struct RuntimePlan {
   WorkspaceShape workspace;
   DeviceStep::Limits device_step;
   uint64_t activation_bytes = 0;
+  uint32_t sampling_parts = 0;  // of the executor
+  uint64_t sampling_bytes = 0;  // of all of them
 };
 // kBudgetTooSmall where they do not fit into `available_bytes`; with a device kUnsupported where it lacks a kernel.
 Result<RuntimePlan> plan_runtime(const ModelDef& def, bool rounds_input, const EngineOptions& options,

@@ -82,6 +82,13 @@ Status SamplerScratch::reserve(int32_t vocabulary_size, int32_t history_tokens) 
   });
 }
 
+uint64_t SamplerScratch::size_bytes(int32_t vocabulary_size, int32_t history_tokens) {
+  const auto count = static_cast<uint64_t>(vocabulary_size), history = static_cast<uint64_t>(history_tokens);
+  const uint64_t token_bytes = sizeof(Candidate) + sizeof(Selected) + sizeof(float) + sizeof(int32_t);
+  const uint64_t block_bytes = 2 * sizeof(float) + sizeof(double);
+  return count * token_bytes + logit_block_count(count) * block_bytes + history * sizeof(int32_t);
+}
+
 Status Sampler::apply_stages(DrawState& state, uint64_t draw_index) const {
   const StageContext context{parameters_, history_, draw_index, mirostat_mu_};
   const bool greedy = is_greedy(parameters_);

@@ -35,6 +35,8 @@ class SamplerScratch {
  public:
   // `history_tokens`: the longest sequence whose sampler needs history (see Sampler::needs_history).
   Status reserve(int32_t vocabulary_size, int32_t history_tokens = 0);
+  // What that takes.
+  static uint64_t size_bytes(int32_t vocabulary_size, int32_t history_tokens);
 
   std::vector<Candidate> candidates;  // what is left, in id order
   std::vector<Selected> selection;    // work of the cuts, in any order

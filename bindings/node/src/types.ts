@@ -387,7 +387,7 @@ export interface MemoryEstimate {
   /** the whole pool; its pages become resident as sequences fill it */
   kvBytes: number;
   activationBytes: number;
-  /** tokenizer and chat template */
+  /** tokenizer, chat template, and what drawing tokens takes in each thread */
   otherBytes: number;
   /** sum of the above: once loaded */
   totalBytes: number;

@@ -512,7 +512,7 @@ class MemoryEstimate:
     # the whole pool; its pages become resident as sequences fill it
     kv_bytes: int
     activation_bytes: int
-    # tokenizer and chat template
+    # tokenizer, chat template, and what drawing tokens takes in each thread
     other_bytes: int
     # sum of the above: once loaded
     total_bytes: int

@@ -516,7 +516,7 @@ pub struct fsv_memory_estimate {
     /// the whole pool; its pages become resident as sequences fill it
     pub kv_bytes: u64,
     pub activation_bytes: u64,
-    /// tokenizer and chat template
+    /// tokenizer, chat template, and what drawing tokens takes in each thread
     pub other_bytes: u64,
     /// sum of the above: once loaded
     pub total_bytes: u64,

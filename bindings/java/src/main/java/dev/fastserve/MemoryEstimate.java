@@ -7,7 +7,7 @@ import java.lang.foreign.ValueLayout;
 /**
  * Bytes that a model takes in an engine, as fsv_memory_get_stats counts them.
  * @param kvBytes the whole pool; its pages become resident as sequences fill it
- * @param otherBytes tokenizer and chat template
+ * @param otherBytes tokenizer, chat template, and what drawing tokens takes in each thread
  * @param totalBytes sum of the above: once loaded
  * @param peakBytes at most, while it loads: headers and read buffers too
  */
