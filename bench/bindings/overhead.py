@@ -5,6 +5,9 @@ overhead.py NAME --model FILE --c PROGRAM [--pairs N] [--tokens N] -- RUNNER [AR
 
 Both programs hold the model; in turns one computes while the other sleeps, in the order c b, b c, c b, ... The ratio is the
 median of the pairs' own ratios. RUNNER takes the commands of bindings/conformance (docs/ADD_A_BINDING.md).
+
+Beside the rates stands processor time, which says nearly the same on a busy machine: microseconds a token of the whole
+process, and of it of the host's side, which is all threads but the library's own.
 """
 
 import argparse
@@ -34,11 +37,22 @@ class Runner:
         if not line.startswith("ok"):
             sys.exit(f"{do}: {line or 'the runner ended'}")
 
-    def tokens_per_second(self, streams, tokens):
-        begin = time.perf_counter()
+    def cpu_seconds(self):
+        """Processor time of the process, and of it of all but the library's threads, which it names."""
+        library_ns = 0
+        for task in Path(f"/proc/{self.process.pid}/task").iterdir():
+            if (task / "comm").read_text().startswith("fsv-"):
+                library_ns += int((task / "schedstat").read_text().split()[0])
+        total = time.clock_gettime(~self.process.pid << 3 | 2)  # the clock of another process
+        return total, total - library_ns * 1e-9
+
+    def run(self, streams, tokens):
+        """Tokens per second; microseconds of the processor a token, in all and of the host's side."""
+        begin, before = time.perf_counter(), self.cpu_seconds()
         self.ask("concurrent", model="m", count=streams, prompt=PROMPT, temperature=0, max_tokens=tokens, ignore_eos=1,
                  speculation=1)
-        return streams * tokens / (time.perf_counter() - begin)
+        seconds, count = time.perf_counter() - begin, streams * tokens
+        return count / seconds, *((now - then) * 1e6 / count for now, then in zip(self.cpu_seconds(), before))
 
     def end(self):
         self.ask("reset")
@@ -48,15 +62,16 @@ class Runner:
 
 def compare(name, ours, c, streams, tokens, pairs):
     for runner in (c, ours):
-        runner.tokens_per_second(streams, min(tokens, 16))  # pages, code and heaps in place
-    rates = {runner: [] for runner in (c, ours)}
+        runner.run(streams, min(tokens, 16))  # pages, code and heaps in place
+    runs = {runner: [] for runner in (c, ours)}
     for pair in range(pairs):
         for runner in (c, ours) if pair % 2 == 0 else (ours, c):
-            rates[runner].append(runner.tokens_per_second(streams, tokens))
-    ratios = [mine / theirs for mine, theirs in zip(rates[ours], rates[c])]
-    ratio = statistics.median(ratios)
-    print(f"| {name} | {streams} | {statistics.median(rates[c]):.1f} | {statistics.median(rates[ours]):.1f} | {ratio:.3f} | "
-          f"{min(ratios):.3f}-{max(ratios):.3f} | {GOALS[streams]} |", flush=True)
+            runs[runner].append(runner.run(streams, tokens))
+    ratios = [mine[0] / theirs[0] for mine, theirs in zip(runs[ours], runs[c])]
+    medians = {runner: [statistics.median(values) for values in zip(*runs[runner])] for runner in runs}
+    (c_rate, c_cpu, c_host), (our_rate, our_cpu, our_host) = medians[c], medians[ours]
+    print(f"| {name} | {streams} | {c_rate:.1f} | {our_rate:.1f} | {statistics.median(ratios):.3f} | "
+          f"{min(ratios):.3f}-{max(ratios):.3f} | {GOALS[streams]} | {c_cpu:.0f} | {our_cpu:.0f} | {c_host:.0f} | {our_host:.0f} |", flush=True)
 
 
 def main():

@@ -81,7 +81,9 @@ bench_bindings() {
   mkdir -p "$work"
   cc -O2 -Iinclude bench/bindings/c_runner.c -o "$work/c_runner" "-L$BUILD_DIR/release/lib" -lfastserve \
     "-Wl,-rpath,$BUILD_DIR/release/lib"
-  printf '| %s | %s | %s | %s | %s | %s | %s |\n' binding streams 'C tokens/s' tokens/s ratio 'of pairs' goal --- --- --- --- --- --- ---
+  printf '| %s | %s | %s | %s | %s | %s | %s | %s | %s | %s | %s |\n' \
+    binding streams 'C tokens/s' tokens/s ratio 'of pairs' goal 'C us/token' us/token 'C host' host \
+    --- --- --- --- --- --- --- --- --- --- ---
   for name in "${names[@]}"; do
     (export LIBRARY=$BUILD_DIR/release/lib/libfastserve.so BUILD=$BUILD_DIR/release WORK=$work/$name MODELS=$MODEL_DIR \
       DEPS=$DEPS_DIR PYTHON=$VENV/bin/python C_RUNNER=$work/c_runner LAYOUT=''
