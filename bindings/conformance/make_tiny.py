@@ -5,6 +5,7 @@ what transformers makes of them. The texts are likely by a wide margin, so that 
 Needs: pip install gguf torch transformers tokenizers jinja2
 """
 import json
+import math
 import pathlib
 
 import gguf
@@ -132,6 +133,15 @@ def greedy(model, tokenizer, prompt, count):
     return {"prompt": prompt, "prompt_ids": ids, "ids": answer, "text": tokenizer.decode(kept)}
 
 
+def scored(model, tokenizer, prompt):
+    """log p of each token after those before it, in tenths; 0 for the first."""
+    ids = tokenizer.encode(prompt).ids
+    with torch.no_grad():
+        logprobs = model(input_ids=torch.tensor([ids])).logits[0].log_softmax(-1)
+    scores = [0] + [math.floor(logprobs[i, ids[i + 1]].item() * 10 + 0.5) for i in range(len(ids) - 1)]
+    return {"prompt": prompt, "prompt_ids": ids, "scores": scores}
+
+
 def main():
     tokenizer = make_tokenizer()
     texts = PLAIN + [chat(*turn) for turn in CHATS] + [chat(*CHATS[i], *CHATS[j]) for i in range(4) for j in range(4)]
@@ -143,6 +153,7 @@ def main():
     opening = "<|im_start|>assistant\n"
     answers = {"cat": greedy(model, tokenizer, "The cat", 64), "cat_5": greedy(model, tokenizer, "The cat", 5),
                "tick": greedy(model, tokenizer, "tick tock", 40)}
+    answers["unlikely"] = scored(model, tokenizer, "the user sat on a log")
     for question, answer in CHATS:
         answers[question] = greedy(model, tokenizer, chat(question) + opening, 64)
         assert answers[question]["text"] == answer, answers[question]

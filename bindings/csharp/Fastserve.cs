@@ -2104,7 +2104,110 @@ namespace Fastserve
     }
 }
 
-// Engines, models, sessions and generations. A part of Fastserve.cs, which ./dev generate puts together.
+// What can be asked without an engine. A part of Fastserve.cs, which ./dev generate puts together.
+namespace Fastserve
+{
+    using System;
+    using System.Runtime.InteropServices;
+    using System.Text;
+
+    /// <summary>Devices, the machine, what a model's file holds and what it would take.</summary>
+    public static class Machine
+    {
+        /// <summary>Devices of a kind on this machine; asking for CUDA's loads its driver, where there is one.</summary>
+        public static DeviceInfo[] Devices(DeviceKind kind = DeviceKind.Cpu)
+        {
+            uint count = 0;
+            Call.Check((ref RawError error) => Native.fsv_device_count((uint)kind, out count, ref error));
+            var devices = new DeviceInfo[count];
+            for (uint i = 0; i < count; ++i)
+            {
+                DeviceInfo info = DeviceInfo.Default();
+                Call.Check((ref RawError error) => Native.fsv_device_get_info((uint)kind, i, ref info, ref error));
+                devices[i] = info;
+            }
+            return devices;
+        }
+
+        /// <summary>What the library found out about this machine; measures nothing.</summary>
+        public static MachineInfo Info()
+        {
+            MachineInfo info = MachineInfo.Default();
+            Call.Check((ref RawError error) => Native.fsv_machine_probe(ref info, ref error));
+            return info;
+        }
+
+        /// <summary>Ceilings of this machine, measured for the time given on so many threads (0: as many as an engine has).
+        /// </summary>
+        public static MachineCeilings Measure(TimeSpan duration, int threadCount = 0)
+        {
+            using (var scratch = new Scratch())
+            {
+                IntPtr block = scratch.Structs(new[] { MachineCeilings.Default() });
+                Call.Check((ref RawError error) => Native.fsv_machine_measure((uint)threadCount,
+                    (uint)duration.TotalMilliseconds, block, ref error));
+                return (MachineCeilings)Marshal.PtrToStructure(block, typeof(MachineCeilings));
+            }
+        }
+
+        /// <summary>Reads a file's header and says what it holds.</summary>
+        public static ModelInfo Inspect(string path)
+        {
+            using (var scratch = new Scratch())
+            {
+                UIntPtr size;
+                IntPtr bytes = scratch.Bytes(path, out size);
+                ModelInfo info = ModelInfo.Default();
+                Call.Check((ref RawError error) => Native.fsv_model_inspect(bytes, size, ref info, ref error));
+                return info;
+            }
+        }
+
+        /// <summary>All metadata and tensors of a file, as one JSON object.</summary>
+        public static string InspectJson(string path)
+        {
+            return JsonOf(path, Native.fsv_model_inspect_json);
+        }
+
+        /// <summary>Which kernels of this processor serve which tensors of a file, as one JSON object.</summary>
+        public static string PlanJson(string path)
+        {
+            return JsonOf(path, Native.fsv_model_plan_json);
+        }
+
+        private delegate int Json(IntPtr path, UIntPtr pathSize, IntPtr buffer, UIntPtr capacity, out UIntPtr size,
+            ref RawError error);
+
+        private static string JsonOf(string path, Json function)
+        {
+            using (var scratch = new Scratch())
+            {
+                UIntPtr pathSize;
+                IntPtr bytes = scratch.Bytes(path, out pathSize);
+                return Encoding.UTF8.GetString(Call.Bytes((IntPtr buffer, UIntPtr capacity, out UIntPtr size,
+                    ref RawError error) => function(bytes, pathSize, buffer, capacity, out size, ref error), 1));
+            }
+        }
+
+        /// <summary>What the model would take in an engine of this configuration (null: the defaults), loaded with these
+        /// settings (null: the defaults).</summary>
+        public static MemoryEstimate Estimate(string path, EngineConfig? engine = null, LoadConfig? load = null)
+        {
+            EngineConfig engineConfig = engine ?? EngineConfig.Default();
+            LoadConfig loadConfig = load ?? LoadConfig.Default();
+            MemoryEstimate estimate = MemoryEstimate.Default();
+            using (var scratch = new Scratch())
+            {
+                loadConfig.Path = scratch.Bytes(path, out loadConfig.PathSize);
+                Call.Check((ref RawError error) => Native.fsv_model_estimate(ref loadConfig, ref engineConfig, ref estimate,
+                    ref error));
+            }
+            return estimate;
+        }
+    }
+}
+
+// Engines. A part of Fastserve.cs, which ./dev generate puts together.
 namespace Fastserve
 {
     using System;
@@ -2192,9 +2295,9 @@ namespace Fastserve
         }
 
         /// <summary>Loads a GGUF file or a Hugging Face folder and waits for it. Progress is told as bytes done and bytes in
-        /// all; the token cancels the load.</summary>
+        /// all; the token cancels the load. Settings begin with LoadConfig.Default(), which is what null means.</summary>
         public Model Load(string path, Action<ulong, ulong> onProgress = null,
-            CancellationToken cancel = default(CancellationToken))
+            CancellationToken cancel = default(CancellationToken), LoadConfig? settings = null)
         {
             cancel.ThrowIfCancellationRequested();
             Sink sink = Pump.Open();
@@ -2203,7 +2306,7 @@ namespace Fastserve
             {
                 using (var scratch = new Scratch())
                 {
-                    LoadConfig config = LoadConfig.Default();
+                    LoadConfig config = settings ?? LoadConfig.Default();
                     config.Path = scratch.Bytes(path, out config.PathSize);
                     config.UserData = sink.Key;
                     Call.Check((ref RawError error) => Native.fsv_model_load(Value, ref config, out ticket, ref error));
@@ -2290,6 +2393,19 @@ namespace Fastserve
             Call.Check((ref RawError error) => Native.fsv_memory_trim(Value, (uint)flags, ref error));
         }
 
+        /// <summary>The latency that 95 of 100 steps are to stay within, from the next step on; zero: none.</summary>
+        public void SetStepTarget(TimeSpan target)
+        {
+            Call.Check((ref RawError error) => Native.fsv_engine_set_step_target(Value, (ulong)(target.Ticks / 10), ref error));
+        }
+
+        public Metrics Metrics()
+        {
+            var metrics = global::Fastserve.Metrics.Default();
+            Call.Check((ref RawError error) => Native.fsv_metrics_snapshot(Value, ref metrics, ref error));
+            return metrics;
+        }
+
         public MemoryStats MemoryStats()
         {
             var stats = global::Fastserve.MemoryStats.Default();
@@ -2297,6 +2413,17 @@ namespace Fastserve
             return stats;
         }
     }
+}
+
+// Models, and what requests are made of. A part of Fastserve.cs, which ./dev generate puts together.
+namespace Fastserve
+{
+    using System;
+    using System.Collections;
+    using System.Collections.Generic;
+    using System.Runtime.InteropServices;
+    using System.Text;
+    using System.Threading;
 
     /// <summary>One message of a conversation.</summary>
     public struct Message
@@ -2382,28 +2509,73 @@ namespace Fastserve
             });
         }
 
+        /// <summary>log p(token[i] | token[0..i-1]) of every token of a text, computed now; the first value is 0.</summary>
+        public float[] Score(string prompt, CancellationToken cancel = default(CancellationToken))
+        {
+            using (var scratch = new Scratch())
+            {
+                ScoreConfig config = ScoreConfig.Default();
+                config.Text = scratch.Bytes(prompt, out config.TextSize);
+                return Score(config, cancel);
+            }
+        }
+
+        /// <summary>The same of token ids.</summary>
+        public float[] Score(int[] prompt, CancellationToken cancel = default(CancellationToken))
+        {
+            using (var scratch = new Scratch())
+            {
+                ScoreConfig config = ScoreConfig.Default();
+                config.TokenIds = scratch.Ids(prompt);
+                config.TokenCount = new UIntPtr((uint)prompt.Length);
+                return Score(config, cancel);
+            }
+        }
+
+        private float[] Score(ScoreConfig config, CancellationToken cancel)
+        {
+            var scores = new List<float>();
+            foreach (Piece piece in Begin(cancel, (ulong key, out ulong request, ref RawError error) =>
+            {
+                config.UserData = key;
+                return Native.fsv_submit_score(Engine.Value, Value, ref config, out request, ref error);
+            })) scores.AddRange(piece.Logprobs);
+            return scores.ToArray();
+        }
+
         private Generation Begin(Options options, Submit submit)
         {
             options = options ?? new Options();
-            options.Cancel.ThrowIfCancellationRequested();
+            using (var scratch = new Scratch())
+            {
+                GenerateConfig config = options.Config;
+                Write(scratch, options, ref config);
+                return Begin(options.Cancel, (ulong key, out ulong request, ref RawError error) =>
+                {
+                    config.UserData = key;
+                    return submit(scratch, ref config, out request, ref error);
+                });
+            }
+        }
+
+        private delegate int Start(ulong key, out ulong request, ref RawError error);
+
+        /// A request whose events are to bring its key back.
+        private Generation Begin(CancellationToken cancel, Start start)
+        {
+            cancel.ThrowIfCancellationRequested();
             Sink sink = Engine.Pump.Open();
             ulong request = 0;
             try
             {
-                using (var scratch = new Scratch())
-                {
-                    GenerateConfig config = options.Config;
-                    Write(scratch, options, ref config);
-                    config.UserData = sink.Key;
-                    Call.Check((ref RawError error) => submit(scratch, ref config, out request, ref error));
-                }
+                Call.Check((ref RawError error) => start(sink.Key, out request, ref error));
             }
             catch
             {
                 Engine.Pump.Forget(sink);
                 throw;
             }
-            return new Generation(Engine, sink, request, options.Cancel);
+            return new Generation(Engine, sink, request, cancel);
         }
 
         private static void Write(Scratch scratch, Options options, ref GenerateConfig config)
@@ -2451,6 +2623,14 @@ namespace Fastserve
             return info;
         }
 
+        /// <summary>What it takes.</summary>
+        public ModelMemory Memory()
+        {
+            ModelMemory memory = ModelMemory.Default();
+            Call.Check((ref RawError error) => Native.fsv_memory_get_model(Engine.Value, Value, ref memory, ref error));
+            return memory;
+        }
+
         public string Name
         {
             get { return Call.Text(Info().Name); }
@@ -2470,6 +2650,42 @@ namespace Fastserve
                 return Call.Ids((IntPtr ids, UIntPtr capacity, out UIntPtr count, ref RawError error) => Native.fsv_tokenize(
                     Value, bytes, size, (uint)TokenizeFlags.AddBos, ids, capacity, out count, ref error));
             }
+        }
+
+        /// <summary>Token ids of a text; ranges become the bytes of it (in UTF-8) that each one stands for.</summary>
+        public int[] Tokenize(string text, out TextRange[] ranges)
+        {
+            using (var scratch = new Scratch())
+            {
+                UIntPtr size, count = UIntPtr.Zero;
+                IntPtr bytes = scratch.Bytes(text, out size);
+                uint flags = (uint)TokenizeFlags.AddBos;
+                Call.Check((ref RawError error) => Native.fsv_tokenize_ranges(Value, bytes, size, flags, IntPtr.Zero,
+                    IntPtr.Zero, UIntPtr.Zero, out count, ref error));
+                var ids = new int[(int)count];
+                ranges = new TextRange[ids.Length];
+                IntPtr idBlock = scratch.Ids(ids), rangeBlock = scratch.Structs(ranges);
+                UIntPtr capacity = count;
+                Call.Check((ref RawError error) => Native.fsv_tokenize_ranges(Value, bytes, size, flags, idBlock,
+                    rangeBlock, capacity, out count, ref error));
+                Marshal.Copy(idBlock, ids, 0, ids.Length);
+                for (int i = 0; i < ranges.Length; ++i)
+                {
+                    var address = new IntPtr(rangeBlock.ToInt64() + i * Marshal.SizeOf(typeof(TextRange)));
+                    ranges[i] = (TextRange)Marshal.PtrToStructure(address, typeof(TextRange));
+                }
+                return ids;
+            }
+        }
+
+        /// <summary>The bytes of one token, and what it is.</summary>
+        public byte[] Token(int id, out TokenAttributes attributes)
+        {
+            uint found = 0;
+            byte[] bytes = Call.Bytes((IntPtr buffer, UIntPtr capacity, out UIntPtr size, ref RawError error) =>
+                Native.fsv_token_get(Value, id, buffer, capacity, out size, out found, ref error), 1);
+            attributes = (TokenAttributes)found;
+            return bytes;
         }
 
         /// <summary>The text of ids, without control tokens.</summary>
@@ -2499,10 +2715,38 @@ namespace Fastserve
             }
         }
 
+        /// <summary>The same as token ids: control tokens are the template's own alone.</summary>
+        public int[] TokenizeChat(IEnumerable<Message> messages)
+        {
+            using (var scratch = new Scratch())
+            {
+                List<ChatMessage> parts = Parts(scratch, messages);
+                IntPtr block = scratch.Structs(parts);
+                var messageCount = new UIntPtr((uint)parts.Count);
+                return Call.Ids((IntPtr ids, UIntPtr capacity, out UIntPtr count, ref RawError error) =>
+                    Native.fsv_chat_tokenize(Value, block, messageCount, (uint)ChatFlags.AddGenerationPrompt, ids, capacity,
+                        out count, ref error));
+            }
+        }
+
         public Session NewSession()
         {
             IntPtr made = IntPtr.Zero;
             Call.Check((ref RawError error) => Native.fsv_session_create(Engine.Value, Value, out made, ref error));
+            return new Session(made);
+        }
+
+        /// <summary>A session of the bytes that Session.Export gave.</summary>
+        public Session ImportSession(byte[] data)
+        {
+            IntPtr made = IntPtr.Zero;
+            using (var scratch = new Scratch())
+            {
+                IntPtr block = scratch.Allocate(data.Length);
+                Marshal.Copy(data, 0, block, data.Length);
+                Call.Check((ref RawError error) => Native.fsv_session_import(Engine.Value, Value, block,
+                    new UIntPtr((uint)data.Length), out made, ref error));
+            }
             return new Session(made);
         }
 
@@ -2520,6 +2764,17 @@ namespace Fastserve
             return new Session(made);
         }
     }
+}
+
+// Sessions. A part of Fastserve.cs, which ./dev generate puts together.
+namespace Fastserve
+{
+    using System;
+    using System.Collections;
+    using System.Collections.Generic;
+    using System.Runtime.InteropServices;
+    using System.Text;
+    using System.Threading;
 
     /// <summary>A text kept between requests, which name it in Options.Session.</summary>
     public sealed class Session : IDisposable
@@ -2572,6 +2827,40 @@ namespace Fastserve
             }
         }
 
+        [UnmanagedFunctionPointer(CallingConvention.Cdecl)]
+        private delegate int Write(IntPtr context, IntPtr data, UIntPtr size, ulong total);
+
+        /// <summary>The same as bytes, for Model.ImportSession. Blocks.</summary>
+        public byte[] Export()
+        {
+            byte[] bytes = null;
+            int at = 0;
+            Write write = (context, data, size, total) =>
+            {
+                try
+                {
+                    bytes = bytes ?? new byte[total];
+                    Marshal.Copy(data, bytes, at, (int)size);
+                    at += (int)size;
+                    return 0;
+                }
+                catch (Exception)
+                {
+                    return (int)Status.OutOfMemory; // nothing may be thrown at the library
+                }
+            };
+            IntPtr pointer = Marshal.GetFunctionPointerForDelegate(write);
+            Call.Check((ref RawError error) => Native.fsv_session_export(Value, 0, pointer, IntPtr.Zero, ref error));
+            GC.KeepAlive(write);
+            return bytes;
+        }
+
+        public int[] TokenIds()
+        {
+            return Call.Ids((IntPtr ids, UIntPtr capacity, out UIntPtr count, ref RawError error) =>
+                Native.fsv_session_get_tokens(Value, ids, capacity, out count, ref error));
+        }
+
         public SessionInfo Info()
         {
             SessionInfo info = SessionInfo.Default();
@@ -2579,6 +2868,17 @@ namespace Fastserve
             return info;
         }
     }
+}
+
+// Running requests. A part of Fastserve.cs, which ./dev generate puts together.
+namespace Fastserve
+{
+    using System;
+    using System.Collections;
+    using System.Collections.Generic;
+    using System.Runtime.InteropServices;
+    using System.Text;
+    using System.Threading;
 
     /// <summary>A running request: enumerate it once for its pieces. Dispose cancels what still runs, as does leaving a
     /// foreach.</summary>
@@ -2659,6 +2959,14 @@ namespace Fastserve
         {
             var error = new RawError { Message = new byte[500] };
             Native.fsv_request_cancel(engine.Value, request, ref error);
+        }
+
+        /// <summary>How far it is; Status.Stale some time after its end.</summary>
+        public RequestInfo Info()
+        {
+            RequestInfo info = RequestInfo.Default();
+            Call.Check((ref RawError error) => Native.fsv_request_get_info(engine.Value, request, ref info, ref error));
+            return info;
         }
 
         /// <summary>Of a live request, from the next step on.</summary>

@@ -141,6 +141,12 @@ func (e *Engine) Close() error {
 // Load loads a GGUF file or a Hugging Face folder and waits for it. The end of ctx cancels the load. onProgress may be
 // nil; it is called with bytes done and bytes in all.
 func (e *Engine) Load(ctx context.Context, path string, onProgress func(done, total uint64)) (*Model, error) {
+	return e.LoadWith(ctx, path, DefaultLoadConfig(), onProgress)
+}
+
+// LoadWith is Load with settings: begin with DefaultLoadConfig.
+func (e *Engine) LoadWith(ctx context.Context, path string, config LoadConfig,
+	onProgress func(done, total uint64)) (*Model, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
@@ -149,6 +155,7 @@ func (e *Engine) Load(ctx context.Context, path string, onProgress func(done, to
 	sink := e.pump.open()
 	defer e.pump.forget(sink)
 	raw := make_fsv_load_config()
+	config.write(&raw)
 	raw.path = c.bytes(path)
 	raw.path_size = C.size_t(len(path))
 	raw.user_data = C.uint64_t(sink.key)
@@ -194,6 +201,20 @@ func (e *Engine) Shutdown(timeout time.Duration) error {
 		us = C.uint64_t(timeout.Microseconds())
 	}
 	return call(func(r *C.fsv_error) C.fsv_status { return C.go_fsv_engine_shutdown(e.handle(), us, r) })
+}
+
+// SetStepTarget changes the latency that 95 of 100 steps are to stay within; 0: none.
+func (e *Engine) SetStepTarget(target time.Duration) error {
+	us := C.uint64_t(target.Microseconds())
+	return call(func(r *C.fsv_error) C.fsv_status { return C.go_fsv_engine_set_step_target(e.handle(), us, r) })
+}
+
+// Metrics counts what the engine did.
+func (e *Engine) Metrics() (metrics Metrics, err error) {
+	raw := make_fsv_metrics()
+	err = call(func(r *C.fsv_error) C.fsv_status { return C.go_fsv_metrics_snapshot(e.handle(), &raw, r) })
+	metrics.read(&raw)
+	return metrics, err
 }
 
 // SetMemoryBudget changes that of a living engine; 0: none. What it takes away goes within milliseconds, and changes no

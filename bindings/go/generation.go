@@ -142,6 +142,16 @@ func (g *Generation) End() *End {
 // Cancel asks the request to end; Pieces goes on to its end.
 func (g *Generation) Cancel() { C.go_fsv_request_cancel(g.model.engine.handle(), g.request, nil) }
 
+// Info tells how far it is; ErrStale some time after its end.
+func (g *Generation) Info() (info RequestInfo, err error) {
+	raw := make_fsv_request_info()
+	err = call(func(e *C.fsv_error) C.fsv_status {
+		return C.go_fsv_request_get_info(g.model.engine.handle(), g.request, &raw, e)
+	})
+	info.read(&raw)
+	return info, err
+}
+
 // SetPriority changes that of a live request, from the next step on.
 func (g *Generation) SetPriority(priority int32) error {
 	return call(func(e *C.fsv_error) C.fsv_status {

@@ -6,7 +6,6 @@ import "C"
 import (
 	"context"
 	"runtime"
-	"runtime/cgo"
 	"sync"
 	"unsafe"
 )
@@ -77,18 +76,61 @@ func (m *Model) Chat(ctx context.Context, messages []Message, options Options) (
 	})
 }
 
+// Score computes log p(token[i] | token[0..i-1]) of every token of a text; the first value is 0.
+func (m *Model) Score(ctx context.Context, prompt string) ([]float32, error) {
+	var c scratch
+	defer c.free()
+	config := make_fsv_score_config()
+	config.text, config.text_size = c.bytes(prompt), C.size_t(len(prompt))
+	return m.score(ctx, &config)
+}
+
+// ScoreTokens does so for token ids.
+func (m *Model) ScoreTokens(ctx context.Context, prompt []int32) ([]float32, error) {
+	var c scratch
+	defer c.free()
+	config := make_fsv_score_config()
+	config.token_ids, config.token_count = c.ids(prompt), C.size_t(len(prompt))
+	return m.score(ctx, &config)
+}
+
+func (m *Model) score(ctx context.Context, config *C.fsv_score_config) (scores []float32, err error) {
+	scoring, err := m.begin(ctx, func(key C.uint64_t, request *C.fsv_request, e *C.fsv_error) C.fsv_status {
+		config.user_data = key
+		return C.go_fsv_submit_score(m.engine.handle(), m.handle, config, request, e)
+	})
+	if err != nil {
+		return nil, err
+	}
+	for piece, err := range scoring.Pieces() {
+		if err != nil {
+			return nil, err
+		}
+		scores = append(scores, piece.Logprobs...)
+	}
+	return scores, nil
+}
+
 func (m *Model) submit(ctx context.Context, c *scratch, options Options,
 	submit func(*C.fsv_generate_config, *C.fsv_request, *C.fsv_error) C.fsv_status) (*Generation, error) {
+	raw := (*C.fsv_generate_config)(c.allocate(C.sizeof_fsv_generate_config)) // holds a handle: see handles.h
+	*raw = make_fsv_generate_config()
+	options.write(c, raw)
+	return m.begin(ctx, func(key C.uint64_t, request *C.fsv_request, e *C.fsv_error) C.fsv_status {
+		raw.user_data = key
+		return submit(raw, request, e)
+	})
+}
+
+// begin makes a request by a function of (key, &request, &error); its events are to bring the key back.
+func (m *Model) begin(ctx context.Context,
+	submit func(C.uint64_t, *C.fsv_request, *C.fsv_error) C.fsv_status) (*Generation, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
 	s := m.engine.pump.open()
-	raw := (*C.fsv_generate_config)(c.allocate(C.sizeof_fsv_generate_config)) // holds a handle: see handles.h
-	*raw = make_fsv_generate_config()
-	options.write(c, raw)
-	raw.user_data = C.uint64_t(s.key)
 	var request C.fsv_request
-	if err := call(func(e *C.fsv_error) C.fsv_status { return submit(raw, &request, e) }); err != nil {
+	if err := call(func(e *C.fsv_error) C.fsv_status { return submit(C.uint64_t(s.key), &request, e) }); err != nil {
 		m.engine.pump.forget(s)
 		return nil, err
 	}
@@ -153,145 +195,4 @@ func (m *Model) Memory() (memory ModelMemory, err error) {
 	})
 	memory.read(&raw)
 	return memory, err
-}
-
-// Tokenize gives the ids of a text, BOS and EOS as the model asks.
-func (m *Model) Tokenize(text string) ([]int32, error) {
-	var c scratch
-	defer c.free()
-	bytes := c.bytes(text)
-	return fill(func(ids *int32, capacity C.size_t, count *C.size_t, e *C.fsv_error) C.fsv_status {
-		return C.go_fsv_tokenize(m.handle, bytes, C.size_t(len(text)), C.FSV_TOKENIZE_ADD_BOS, (*C.int32_t)(ids), capacity, count, e)
-	})
-}
-
-// Detokenize gives the text of ids, without control tokens; ids may cut a code point.
-func (m *Model) Detokenize(ids []int32) (string, error) {
-	var c scratch
-	defer c.free()
-	block := c.ids(ids)
-	bytes, err := fill(func(buffer *byte, capacity C.size_t, size *C.size_t, e *C.fsv_error) C.fsv_status {
-		return C.go_fsv_detokenize(m.handle, block, C.size_t(len(ids)), C.FSV_DETOKENIZE_SKIP_SPECIAL,
-			(*C.char)(unsafe.Pointer(buffer)), capacity, size, e)
-	})
-	return string(bytes), err
-}
-
-// RenderChat gives the conversation as the model's template writes it.
-func (m *Model) RenderChat(messages []Message) (string, error) {
-	var c scratch
-	defer c.free()
-	block := messagesOf(&c, messages)
-	bytes, err := fill(func(buffer *byte, capacity C.size_t, size *C.size_t, e *C.fsv_error) C.fsv_status {
-		return C.go_fsv_chat_render(m.handle, block, C.size_t(len(messages)), C.FSV_CHAT_ADD_GENERATION_PROMPT,
-			(*C.char)(unsafe.Pointer(buffer)), capacity, size, e)
-	})
-	return string(bytes), err
-}
-
-// session makes one by a function of (&session, &error).
-func (m *Model) session(function func(*C.uintptr_t, *C.fsv_error) C.fsv_status) (*Session, error) {
-	var made C.uintptr_t
-	if err := call(func(e *C.fsv_error) C.fsv_status { return function(&made, e) }); err != nil {
-		return nil, err
-	}
-	return newSession(made), nil
-}
-
-// LoadSession makes a session of a file that Session.Save wrote.
-func (m *Model) LoadSession(path string) (*Session, error) {
-	var c scratch
-	defer c.free()
-	return m.session(func(made *C.uintptr_t, e *C.fsv_error) C.fsv_status {
-		return C.go_fsv_session_load(m.engine.handle(), m.handle, c.bytes(path), C.size_t(len(path)), made, e)
-	})
-}
-
-// ImportSession makes a session of the bytes that Session.Export gave.
-func (m *Model) ImportSession(data []byte) (*Session, error) {
-	return m.session(func(made *C.uintptr_t, e *C.fsv_error) C.fsv_status {
-		return C.go_fsv_session_import(m.engine.handle(), m.handle, unsafe.Pointer(unsafe.SliceData(data)),
-			C.size_t(len(data)), made, e)
-	})
-}
-
-// Session is a text kept between requests, which name it in Options.
-type Session struct {
-	handle C.uintptr_t
-	close  func()
-}
-
-func newSession(handle C.uintptr_t) *Session {
-	s := &Session{handle: handle}
-	s.close = sync.OnceFunc(func() { C.go_fsv_session_release(handle, nil) })
-	runtime.SetFinalizer(s, func(s *Session) { s.close() })
-	return s
-}
-
-// NewSession makes an empty session.
-func (m *Model) NewSession() (*Session, error) {
-	return m.session(func(made *C.uintptr_t, e *C.fsv_error) C.fsv_status {
-		return C.go_fsv_session_create(m.engine.handle(), m.handle, made, e)
-	})
-}
-
-// Close gives the session up.
-func (s *Session) Close() error {
-	s.close()
-	return nil
-}
-
-// Fork makes a session of the first tokenCount tokens (negative: all); what is computed of them is shared.
-func (s *Session) Fork(tokenCount int) (*Session, error) {
-	var made C.uintptr_t
-	err := call(func(e *C.fsv_error) C.fsv_status {
-		return C.go_fsv_session_fork(s.handle, C.size_t(tokenCount), &made, e)
-	})
-	if err != nil {
-		return nil, err
-	}
-	return newSession(made), nil
-}
-
-// Truncate cuts the text to its first tokenCount tokens.
-func (s *Session) Truncate(tokenCount int) error {
-	return call(func(e *C.fsv_error) C.fsv_status { return C.go_fsv_session_truncate(s.handle, C.size_t(tokenCount), e) })
-}
-
-// Undo takes the last turn back.
-func (s *Session) Undo() error {
-	return call(func(e *C.fsv_error) C.fsv_status { return C.go_fsv_session_undo(s.handle, e) })
-}
-
-// Save writes the file name of the folder that WithWriteFolder named.
-func (s *Session) Save(name string) error {
-	var c scratch
-	defer c.free()
-	return call(func(e *C.fsv_error) C.fsv_status {
-		return C.go_fsv_session_save(s.handle, c.bytes(name), C.size_t(len(name)), 0, e)
-	})
-}
-
-// Export gives the same as bytes, for Model.ImportSession.
-func (s *Session) Export() ([]byte, error) {
-	var data []byte
-	context := cgo.NewHandle(&data)
-	defer context.Delete()
-	err := call(func(e *C.fsv_error) C.fsv_status { return C.go_session_export(s.handle, C.uintptr_t(context), e) })
-	return data, err
-}
-
-// Info tells what the session holds.
-func (s *Session) Info() (info SessionInfo, err error) {
-	raw := make_fsv_session_info()
-	err = call(func(e *C.fsv_error) C.fsv_status { return C.go_fsv_session_get_info(s.handle, &raw, e) })
-	info.read(&raw)
-	return info, err
-}
-
-// Greedy is sampling that always takes the most likely token.
-func Greedy() *Sampling {
-	sampling := DefaultSampling()
-	sampling.Temperature = 0
-	return &sampling
 }

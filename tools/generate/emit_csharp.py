@@ -8,7 +8,7 @@ from emit_rust import variant
 
 SCALARS = {"int32_t": "int", "uint32_t": "uint", "uint64_t": "ulong", "float": "float", "double": "double",
            "size_t": "UIntPtr", "intptr_t": "IntPtr"}
-PARTS = ("Interop.cs", "Events.cs", "Objects.cs")
+PARTS = ("Interop.cs", "Events.cs", "Machine.cs", "Engine.cs", "Model.cs", "Session.cs", "Generation.cs")
 INTRODUCTION = """// Its idiomatic parts are written by hand in src/.
 //
 // fastserve for C#: language models in your own process. One file over the native library, for .NET, Mono and Unity.

@@ -21,68 +21,16 @@
 #include <utility>
 #include <vector>
 
+#include "fastserve_machine.hpp"
 #include "fastserve_pump.hpp"
+#include "fastserve_result.hpp"
 #include "fastserve_types.hpp"
 
 namespace fsv {
 
-#if defined(__cpp_exceptions)
-class Exception : public std::exception {
- public:
-  explicit Exception(Error error) : error_(std::move(error)) {}
-  const char* what() const noexcept override { return error_.message.c_str(); }
-  const Error& error() const noexcept { return error_; }
-
- private:
-  Error error_;
-};
-#endif
-
-// A value, or why there is none.
-template <class T>
-class [[nodiscard]] Result {
- public:
-  Result(T value) : value_(std::move(value)) {}
-  Result(Error error) : error_(std::move(error)) {}
-
-  explicit operator bool() const noexcept { return value_.has_value(); }
-  const Error& error() const noexcept { return error_; }
-  T& operator*() noexcept { return *value_; }
-  T* operator->() noexcept { return &*value_; }
-#if defined(__cpp_exceptions)
-  // The value; throws where there is none.
-  T& value() & {
-    if (!value_) throw Exception(error_);
-    return *value_;
-  }
-  T value() && {
-    if (!value_) throw Exception(std::move(error_));
-    return std::move(*value_);
-  }
-#endif
-
- private:
-  std::optional<T> value_;
-  Error error_;
-};
-
-struct Done {};  // what calls without a value return
 constexpr uint64_t kForever = UINT64_MAX;
 
 namespace detail {
-
-inline Error error_of(fsv_status status, const fsv_error& error) {
-  return {status, std::string(error.message, error.message_size)};
-}
-
-// Calls `function(arguments..., &error)`; `value` is what the caller makes of its success.
-template <class T, class Function, class... Arguments>
-Result<T> call(T&& value, Function function, Arguments... arguments) {
-  fsv_error error{};
-  const fsv_status status = function(arguments..., &error);
-  if (status != FSV_OK) return error_of(status, error);
-  return std::forward<T>(value);
-}
 
 // A reference-counted handle of the library, released once. The number stays after close(): the library knows it to be
 // stale.
@@ -121,22 +69,6 @@ struct EngineState {
   EngineHandle handle;
   Pump pump;
 };
-
-// Fills a container by a function that takes (array, capacity, &count); asks for its size first.
-template <class Container, class Function>
-Result<Container> fill(Function function) {
-  Container values;
-  fsv_error error{};
-  size_t count = 0;
-  fsv_status status = function(static_cast<typename Container::pointer>(nullptr), size_t{0}, &count, &error);
-  if (status == FSV_OK && count > 0) {
-    values.resize(count);
-    status = function(values.data(), values.size(), &count, &error);
-  }
-  if (status != FSV_OK) return error_of(status, error);
-  values.resize(count);
-  return values;
-}
 
 inline fsv_string string_of(std::string_view text) { return {text.data(), text.size()}; }
 
@@ -219,6 +151,10 @@ class Generation {
   void cancel() noexcept {
     if (state_) (void)fsv_request_cancel(state_->handle.get(), request_, nullptr);
   }
+  // How far it is; FSV_ERROR_STALE some time after its end.
+  Result<RequestInfo> info() {
+    return detail::info<RequestInfo, fsv_request_info>(fsv_request_get_info, state_->handle.get(), request_);
+  }
   // Of a live request, from the next step on.
   Result<Done> set_priority(int32_t priority) {
     return detail::call(Done{}, fsv_request_set_priority, state_->handle.get(), request_, priority);
@@ -282,12 +218,7 @@ class Session {
     if (!done) return done.error();
     return bytes;
   }
-  Result<SessionInfo> info() {
-    SessionInfo info;
-    auto done = detail::call(Done{}, fsv_session_get_info, get(), static_cast<fsv_session_info*>(&info));
-    if (!done) return done.error();
-    return info;
-  }
+  Result<SessionInfo> info() { return detail::info<SessionInfo, fsv_session_info>(fsv_session_get_info, get()); }
   Result<std::vector<int32_t>> token_ids() {
     return detail::fill<std::vector<int32_t>>([this](int32_t* ids, size_t capacity, size_t* count, fsv_error* error) {
       return fsv_session_get_tokens(get(), ids, capacity, count, error);
@@ -342,6 +273,20 @@ class Model {
     });
   }
 
+  // log p(token[i] | token[0..i-1]) of every token of a text, computed now; the first value is 0.
+  Result<std::vector<float>> score(std::string_view prompt) {
+    ScoreConfig config;
+    config.text = prompt.data() != nullptr ? prompt.data() : "";
+    config.text_size = prompt.size();
+    return score(config);
+  }
+  Result<std::vector<float>> score(const std::vector<int32_t>& prompt) {
+    ScoreConfig config;
+    config.token_ids = prompt.data();
+    config.token_count = prompt.size();
+    return score(config);
+  }
+
   Result<Session> session() { return made(fsv_session_create); }
   // A session of a file that Session::save() wrote.
   Result<Session> load_session(std::string_view path) { return made(fsv_session_load, path.data(), path.size()); }
@@ -350,15 +295,39 @@ class Model {
     return made(fsv_session_import, static_cast<const void*>(bytes.data()), bytes.size());
   }
 
-  Result<ModelInfo> info() {
-    ModelInfo info;
-    auto done = detail::call(Done{}, fsv_model_get_info, get(), static_cast<fsv_model_info*>(&info));
-    if (!done) return done.error();
-    return info;
+  Result<ModelInfo> info() { return detail::info<ModelInfo, fsv_model_info>(fsv_model_get_info, get()); }
+  // What it takes.
+  Result<ModelMemory> memory() {
+    return detail::info<ModelMemory, fsv_model_memory>(fsv_memory_get_model, engine(), get());
+  }
+  // How the model's makers want it sampled: change it, and pass it as options.sampling_options. Its stages may point
+  // into the model.
+  Result<Sampling> default_sampling() {
+    return detail::info<Sampling, fsv_sampling>(fsv_model_default_sampling, get());
   }
   Result<std::vector<int32_t>> tokenize(std::string_view text, uint32_t flags = FSV_TOKENIZE_ADD_BOS) {
     return detail::fill<std::vector<int32_t>>([&](int32_t* ids, size_t capacity, size_t* count, fsv_error* error) {
       return fsv_tokenize(get(), text.data(), text.size(), flags, ids, capacity, count, error);
+    });
+  }
+  // Token ids, and for each the range of bytes of `text` that it stands for.
+  Result<std::vector<std::pair<int32_t, fsv_text_range>>> tokenize_ranges(std::string_view text,
+                                                                          uint32_t flags = FSV_TOKENIZE_ADD_BOS) {
+    std::vector<fsv_text_range> ranges;
+    auto ids = detail::fill<std::vector<int32_t>>([&](int32_t* to, size_t capacity, size_t* count, fsv_error* error) {
+      ranges.resize(capacity);
+      return fsv_tokenize_ranges(get(), text.data(), text.size(), flags, to, capacity > 0 ? ranges.data() : nullptr,
+                                 capacity, count, error);
+    });
+    if (!ids) return ids.error();
+    std::vector<std::pair<int32_t, fsv_text_range>> found;
+    for (size_t i = 0; i < ids->size(); ++i) found.emplace_back((*ids)[i], ranges[i]);
+    return found;
+  }
+  // The bytes of one token; `attributes`, where given, becomes its FSV_TOKEN_*.
+  Result<std::string> token(int32_t id, uint32_t* attributes = nullptr) {
+    return detail::fill<std::string>([&](char* buffer, size_t capacity, size_t* size, fsv_error* error) {
+      return fsv_token_get(get(), id, buffer, capacity, size, attributes, error);
     });
   }
   Result<std::string> detokenize(const std::vector<int32_t>& ids, uint32_t flags = FSV_DETOKENIZE_SKIP_SPECIAL) {
@@ -372,6 +341,14 @@ class Model {
     const auto parts = messages_of(messages);
     return detail::fill<std::string>([&](char* buffer, size_t capacity, size_t* size, fsv_error* error) {
       return fsv_chat_render(get(), parts.data(), parts.size(), flags, buffer, capacity, size, error);
+    });
+  }
+  // The same as token ids: control tokens are the template's own alone.
+  Result<std::vector<int32_t>> tokenize_chat(const std::vector<Message>& messages,
+                                             uint32_t flags = FSV_CHAT_ADD_GENERATION_PROMPT) {
+    const auto parts = messages_of(messages);
+    return detail::fill<std::vector<int32_t>>([&](int32_t* ids, size_t capacity, size_t* count, fsv_error* error) {
+      return fsv_chat_tokenize(get(), parts.data(), parts.size(), flags, ids, capacity, count, error);
     });
   }
 
@@ -400,17 +377,37 @@ class Model {
 
   template <class Submit>
   Result<Generation> submit(GenerateOptions& options, Submit submit_config) {
-    Generation generation(state_);
     std::vector<fsv_string> stops;
     for (const std::string& stop : options.stop) stops.push_back(detail::string_of(stop));
-    options.user_data = generation.sink_->key;
     options.stop_strings = stops.data();
     options.stop_string_count = stops.size();
     options.stop_token_ids = options.stop_ids.data();
     options.stop_token_count = options.stop_ids.size();
     if (options.sampling_options) options.sampling = &*options.sampling_options;
+    return begin([&](uint64_t key, fsv_request* request, fsv_error* error) {
+      options.user_data = key;
+      return submit_config(&options, request, error);
+    });
+  }
+
+  Result<std::vector<float>> score(ScoreConfig& config) {
+    auto scoring = begin([&](uint64_t key, fsv_request* request, fsv_error* error) {
+      config.user_data = key;
+      return fsv_submit_score(engine(), get(), &config, request, error);
+    });
+    if (!scoring) return scoring.error();
+    std::vector<float> scores;
+    while (auto piece = scoring->next()) scores.insert(scores.end(), piece->logprobs.begin(), piece->logprobs.end());
+    if (scoring->error().status != FSV_OK) return scoring->error();
+    return scores;
+  }
+
+  // A request that `submit(key, &request, &error)` makes; its events are to bring the key back.
+  template <class Submit>
+  Result<Generation> begin(Submit submit) {
+    Generation generation(state_);
     fsv_error error{};
-    const fsv_status status = submit_config(&options, &generation.request_, &error);
+    const fsv_status status = submit(generation.sink_->key, &generation.request_, &error);
     if (status == FSV_OK) return generation;
     generation.is_over_ = true;
     state_->pump.close(*generation.sink_);
@@ -470,10 +467,12 @@ class Engine {
   // Gives memory that nobody holds back to the system, and what `flags` (FSV_TRIM_*) name.
   Result<Done> trim(uint32_t flags = 0) { return detail::call(Done{}, fsv_memory_trim, get(), flags); }
   Result<MemoryStats> memory_stats() {
-    MemoryStats stats;
-    auto done = detail::call(Done{}, fsv_memory_get_stats, get(), static_cast<fsv_memory_stats*>(&stats));
-    if (!done) return done.error();
-    return stats;
+    return detail::info<MemoryStats, fsv_memory_stats>(fsv_memory_get_stats, get());
+  }
+  Result<Metrics> metrics() { return detail::info<Metrics, fsv_metrics>(fsv_metrics_snapshot, get()); }
+  // The latency that 95 of 100 steps are to stay within, from the next step on; 0: none.
+  Result<Done> set_step_target(uint64_t target_us) {
+    return detail::call(Done{}, fsv_engine_set_step_target, get(), target_us);
   }
 
  private:

@@ -18,13 +18,6 @@
 
 namespace fsv {
 
-// A refused call: of which kind, and the library's own words: what, and where.
-struct Error {
-  fsv_status status = FSV_OK;
-  std::string message;
-  const char* name() const noexcept { return fsv_status_name(status); }
-};
-
 // A copy of an event; the event itself is gone with the next poll.
 struct Event {
   fsv_event numbers{};  // its pointers are null

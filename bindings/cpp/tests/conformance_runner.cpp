@@ -1,5 +1,6 @@
 // The C++ runner of bindings/conformance: one command a line in, one reply a line out. Built without exceptions and
 // RTTI.
+#include <cmath>
 #include <fastserve.hpp>
 #include <iostream>
 #include <set>
@@ -69,7 +70,7 @@ fsv::GenerateOptions options_of(const Fields& a, fsv::Model& model) {
   number("speculation", options.speculation);
   number("priority", options.priority);
   if (a.count("temperature") + a.count("seed") + a.count("top_k") != 0) {
-    (void)fsv_model_default_sampling(model.get(), &options.sampling_settings(), nullptr);
+    if (auto sampling = model.default_sampling()) options.sampling_options = *sampling;
     number("temperature", options.sampling_options->temperature);
     number("seed", options.sampling_options->seed);
     number("top_k", options.sampling_options->top_k);
@@ -177,12 +178,6 @@ Reply text_of(fsv::Result<std::string> text) {
   return Fields{{"text", *text}};
 }
 
-Reply tokenize(const Fields& a) {
-  auto ids = models.at(a.at("model")).tokenize(a.at("text"));
-  if (!ids) return ids.error();
-  return Fields{{"ids", joined(*ids)}};
-}
-
 Reply session(const Fields& a, fsv::Result<fsv::Session> made) {
   if (!made) return made.error();
   sessions.insert_or_assign(a.at("id"), std::move(*made));
@@ -192,7 +187,11 @@ Reply session(const Fields& a, fsv::Result<fsv::Session> made) {
 Reply session_info(const Fields& a) {
   auto info = sessions.at(a.at("session")).info();
   if (!info) return info.error();
-  return Fields{{"tokens", std::to_string(info->token_count)}, {"turns", std::to_string(info->turn_count)}};
+  auto ids = sessions.at(a.at("session")).token_ids();
+  if (!ids) return ids.error();
+  return Fields{{"tokens", std::to_string(info->token_count)},
+                {"turns", std::to_string(info->turn_count)},
+                {"ids", joined(*ids)}};
 }
 
 Reply stats(const Fields& a) {
@@ -200,7 +199,94 @@ Reply stats(const Fields& a) {
   if (!stats) return stats.error();
   return Fields{{"models", std::to_string(stats->model_count)},
                 {"used", std::to_string(stats->used_bytes)},
-                {"sessions", std::to_string(stats->session_count)}};
+                {"sessions", std::to_string(stats->session_count)},
+                {"weights", std::to_string(stats->weight_bytes)}};
+}
+
+Reply metrics(const Fields& a) {
+  auto metrics = engines.at(a.at("engine")).metrics();
+  if (!metrics) return metrics.error();
+  return Fields{{"step_target", std::to_string(metrics->step_target_us)},
+                {"submitted", std::to_string(metrics->submitted_requests)}};
+}
+
+Reply request_info(const Fields& a) {
+  auto info = streams.at(a.at("stream")).info();
+  if (!info) return info.error();
+  return Fields{{"state", std::to_string(info->state)}, {"generated", std::to_string(info->generated_token_count)}};
+}
+
+Reply transfer(const Fields& a) {
+  auto bytes = sessions.at(a.at("session")).export_bytes();
+  if (!bytes) return bytes.error();
+  if (a.count("damaged") != 0) bytes->data[bytes->size - 1] ^= 1;
+  return session(a, models.at(a.at("model")).import_session(*bytes));
+}
+
+Reply machine(const Fields&) {
+  auto info = fsv::machine();
+  auto devices = fsv::devices();
+  auto ceilings = fsv::measure_machine(1, 50);
+  if (!info || !devices || !ceilings) return info.error();
+  return Fields{{"cpus", std::to_string(info->usable_cpu_count)},
+                {"kernels", info->kernels},
+                {"devices", std::to_string(devices->size())},
+                {"measured", ceilings->read_bytes_per_second > 0 ? "1" : "0"}};
+}
+
+Reply inspect(const Fields& a) {
+  auto info = fsv::inspect(a.at("path"));
+  if (!info) return info.error();
+  auto json = fsv::inspect_json(a.at("path")), plan = fsv::plan_json(a.at("path"));
+  if (!json || !plan) return json ? plan.error() : json.error();
+  return Fields{{"architecture", info->architecture},
+                {"name", info->name},
+                {"vocabulary_size", std::to_string(info->vocabulary_size)},
+                {"json", *json},
+                {"plan", *plan}};
+}
+
+Reply estimate(const Fields& a) {
+  fsv::EngineConfig config;
+  if (a.count("context_tokens") != 0) config.context_tokens = static_cast<uint32_t>(std::stoul(a.at("context_tokens")));
+  if (a.count("memory_budget_bytes") != 0) config.memory_budget_bytes = std::stoull(a.at("memory_budget_bytes"));
+  auto found = fsv::estimate(a.at("path"), config);
+  if (!found) return found.error();
+  const uint64_t sum = found->weight_bytes + found->kv_bytes + found->activation_bytes + found->other_bytes;
+  const bool is_complete = found->total_bytes == sum && sum <= found->peak_bytes;
+  return Fields{{"weights", std::to_string(found->weight_bytes)}, {"complete", is_complete ? "1" : "0"}};
+}
+
+Reply ids_of(fsv::Result<std::vector<int32_t>> ids) {
+  if (!ids) return ids.error();
+  return Fields{{"ids", joined(*ids)}};
+}
+
+Reply ranges(const Fields& a) {
+  auto found = models.at(a.at("model")).tokenize_ranges(a.at("text"));
+  if (!found) return found.error();
+  std::vector<int32_t> ids, starts, ends;
+  for (const auto& [id, range] : *found) {
+    ids.push_back(id);
+    starts.push_back(static_cast<int32_t>(range.start));
+    ends.push_back(static_cast<int32_t>(range.end));
+  }
+  return Fields{{"ids", joined(ids)}, {"starts", joined(starts)}, {"ends", joined(ends)}};
+}
+
+Reply token(const Fields& a) {
+  uint32_t attributes = 0;
+  auto text = models.at(a.at("model")).token(std::stoi(a.at("token")), &attributes);
+  if (!text) return text.error();
+  return Fields{{"text", *text}, {"attributes", std::to_string(attributes)}};
+}
+
+Reply score(const Fields& a) {
+  auto scores = models.at(a.at("model")).score(a.at("prompt"));
+  if (!scores) return scores.error();
+  std::vector<int32_t> tenths;
+  for (const float value : *scores) tenths.push_back(static_cast<int32_t>(std::floor(value * 10.0 + 0.5)));
+  return Fields{{"scores", joined(tenths)}};
 }
 
 Reply close(const Fields& a) {
@@ -257,7 +343,20 @@ const std::map<std::string, Command> commands = {
     {"cycle", cycle},
     {"reset", reset},
     {"close", close},
-    {"tokenize", tokenize},
+    {"tokenize", [](const Fields& a) { return ids_of(models.at(a.at("model")).tokenize(a.at("text"))); }},
+    {"chat_ids",
+     [](const Fields& a) { return ids_of(models.at(a.at("model")).tokenize_chat({{a.at("role"), a.at("content")}})); }},
+    {"ranges", ranges},
+    {"token", token},
+    {"score", score},
+    {"machine", machine},
+    {"inspect", inspect},
+    {"estimate", estimate},
+    {"metrics", metrics},
+    {"request_info", request_info},
+    {"transfer", transfer},
+    {"step_target",
+     [](const Fields& a) { return of(engines.at(a.at("engine")).set_step_target(std::stoull(a.at("us")))); }},
     {"finish", [](const Fields& a) { return finish(streams.at(a.at("stream"))); }},
     {"cancel",
      [](const Fields& a) {

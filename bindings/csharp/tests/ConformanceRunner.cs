@@ -192,7 +192,81 @@ internal static class ConformanceRunner
     {
         MemoryStats stats = Get<Engine>(a, "engine").MemoryStats();
         return Reply("models", stats.ModelCount.ToString(), "used", stats.UsedBytes.ToString(), "sessions",
-            stats.SessionCount.ToString());
+            stats.SessionCount.ToString(), "weights", stats.WeightBytes.ToString());
+    }
+
+    private static Dictionary<string, string> Metrics(Dictionary<string, string> a)
+    {
+        Metrics metrics = Get<Engine>(a, "engine").Metrics();
+        return Reply("step_target", metrics.StepTargetUs.ToString(), "submitted", metrics.SubmittedRequests.ToString());
+    }
+
+    private static Dictionary<string, string> RequestInfo(Dictionary<string, string> a)
+    {
+        RequestInfo info = Get<Generation>(a, "stream").Info();
+        return Reply("state", info.State.ToString(), "generated", info.GeneratedTokenCount.ToString());
+    }
+
+    private static string Text(byte[] terminated)
+    {
+        return Encoding.UTF8.GetString(terminated, 0, Array.IndexOf(terminated, (byte)0));
+    }
+
+    private static Dictionary<string, string> MachineReply()
+    {
+        MachineInfo info = Machine.Info();
+        MachineCeilings ceilings = Machine.Measure(TimeSpan.FromMilliseconds(50), 1);
+        return Reply("cpus", info.UsableCpuCount.ToString(), "kernels", Text(info.Kernels), "devices",
+            Machine.Devices().Length.ToString(), "measured", Flag(ceilings.ReadBytesPerSecond > 0));
+    }
+
+    private static Dictionary<string, string> Inspect(string path)
+    {
+        ModelInfo info = Machine.Inspect(path);
+        return Reply("architecture", Text(info.Architecture), "name", Text(info.Name), "vocabulary_size",
+            info.VocabularySize.ToString(), "json", Machine.InspectJson(path), "plan", Machine.PlanJson(path));
+    }
+
+    private static Dictionary<string, string> Estimate(Dictionary<string, string> a)
+    {
+        EngineConfig config = EngineConfig.Default();
+        config.ContextTokens = (uint)Number(a, "context_tokens", 0);
+        config.MemoryBudgetBytes = Number(a, "memory_budget_bytes", 0);
+        MemoryEstimate found = Machine.Estimate(a["path"], config);
+        ulong parts = found.WeightBytes + found.KvBytes + found.ActivationBytes + found.OtherBytes;
+        return Reply("weights", found.WeightBytes.ToString(), "complete",
+            Flag(found.TotalBytes == parts && parts <= found.PeakBytes));
+    }
+
+    private static Session Transfer(Dictionary<string, string> a)
+    {
+        byte[] data = Get<Session>(a, "session").Export();
+        if (a.ContainsKey("damaged")) data[data.Length - 1] ^= 1;
+        return Get<Model>(a, "model").ImportSession(data);
+    }
+
+    private static Dictionary<string, string> OfModel(string word, Dictionary<string, string> a)
+    {
+        var model = Get<Model>(a, "model");
+        switch (word)
+        {
+            case "tokenize": return Reply("ids", string.Join(",", model.Tokenize(a["text"])));
+            case "detokenize": return Reply("text", model.Detokenize(Ids(a["ids"])));
+            case "render": return Reply("text", model.RenderChat(new[] { new Message(a["role"], a["content"]) }));
+            case "chat_ids":
+                return Reply("ids", string.Join(",", model.TokenizeChat(new[] { new Message(a["role"], a["content"]) })));
+            case "score":
+                return Reply("scores", string.Join(",", model.Score(a["prompt"])
+                    .Select(value => (int)Math.Floor(value * 10.0 + 0.5))));
+            case "token":
+                TokenAttributes attributes;
+                string text = Encoding.UTF8.GetString(model.Token((int)Number(a, "token", 0), out attributes));
+                return Reply("text", text, "attributes", ((int)attributes).ToString());
+        }
+        TextRange[] ranges;
+        string ids = string.Join(",", model.Tokenize(a["text"], out ranges));
+        return Reply("ids", ids, "starts", string.Join(",", ranges.Select(range => range.Start)), "ends",
+            string.Join(",", ranges.Select(range => range.End)));
     }
 
     private static Dictionary<string, string> Info(Dictionary<string, string> a)
@@ -205,7 +279,8 @@ internal static class ConformanceRunner
     private static Dictionary<string, string> SessionInfo(Dictionary<string, string> a)
     {
         SessionInfo info = Get<Session>(a, "session").Info();
-        return Reply("tokens", info.TokenCount.ToString(), "turns", info.TurnCount.ToString());
+        return Reply("tokens", info.TokenCount.ToString(), "turns", info.TurnCount.ToString(), "ids",
+            string.Join(",", Get<Session>(a, "session").TokenIds()));
     }
 
     private static Dictionary<string, string> Start(Dictionary<string, string> a)
@@ -234,10 +309,18 @@ internal static class ConformanceRunner
             case "stats": return Stats(a);
             case "cycle": return Cycle(a);
             case "reset": return Reset();
-            case "tokenize": return Reply("ids", string.Join(",", Get<Model>(a, "model").Tokenize(a["text"])));
-            case "detokenize": return Reply("text", Get<Model>(a, "model").Detokenize(Ids(a["ids"])));
+            case "metrics": return Metrics(a);
+            case "request_info": return RequestInfo(a);
+            case "machine": return MachineReply();
+            case "inspect": return Inspect(a["path"]);
+            case "estimate": return Estimate(a);
+            case "tokenize":
+            case "detokenize":
             case "render":
-                return Reply("text", Get<Model>(a, "model").RenderChat(new[] { new Message(a["role"], a["content"]) }));
+            case "chat_ids":
+            case "score":
+            case "token":
+            case "ranges": return OfModel(word, a);
         }
         Do(word, a);
         return Reply();
@@ -253,6 +336,10 @@ internal static class ConformanceRunner
             case "fork": objects[a["id"]] = Get<Session>(a, "session").Fork(); break;
             case "truncate": Get<Session>(a, "session").Truncate((int)Number(a, "tokens", 0)); break;
             case "save": Get<Session>(a, "session").Save(a["name"]); break;
+            case "transfer": objects[a["id"]] = Transfer(a); break;
+            case "step_target":
+                Get<Engine>(a, "engine").SetStepTarget(TimeSpan.FromTicks((long)Number(a, "us", 0) * 10));
+                break;
             case "restore": objects[a["id"]] = Get<Model>(a, "model").LoadSession(a["path"]); break;
             case "priority":
                 Get<Generation>(a, "stream").SetPriority(int.Parse(a["priority"], CultureInfo.InvariantCulture));

@@ -1,4 +1,4 @@
-/* The addon's exports, its errors, and saved sessions. */
+/* The addon's exports, its errors, saved sessions, and tokens with their places. */
 #include "addon.h"
 
 #include <stdlib.h>
@@ -96,11 +96,56 @@ static napi_value session_export(napi_env env, napi_callback_info info) {
   return NULL;
 }
 
+static napi_value make_ranges(napi_env env, const int32_t* ids, const fsv_text_range* ranges, size_t count) {
+  napi_value rows = NULL;
+  napi_create_array_with_length(env, count, &rows);
+  for (size_t i = 0; i < count; ++i) {
+    const double numbers[] = {ids[i], (double)ranges[i].start, (double)ranges[i].end};
+    napi_value row = NULL;
+    napi_create_array_with_length(env, 3, &row);
+    for (uint32_t j = 0; j < 3; ++j) napi_set_element(env, row, j, make_number(env, numbers[j]));
+    napi_set_element(env, rows, (uint32_t)i, row);
+  }
+  return rows;
+}
+
+/* Of a model, a text and flags. */
+static napi_value find_ranges(napi_env env, arena* memory, fsv_model* model, const char* text, size_t size,
+                              uint32_t flags) {
+  size_t count = 0;
+  fsv_error error = {0};
+  fsv_status status = fsv_tokenize_ranges(model, text, size, flags, NULL, NULL, 0, &count, &error);
+  if (status != FSV_OK) return throw_failure(env, &error, status), NULL;
+  int32_t* const ids = arena_take(memory, count * sizeof(*ids) + 1);
+  fsv_text_range* const ranges = arena_take(memory, count * sizeof(*ranges) + 1);
+  if (ids == NULL || ranges == NULL) return out_of_memory(env), NULL;
+  status = fsv_tokenize_ranges(model, text, size, flags, ids, ranges, count, &count, &error);
+  if (status != FSV_OK) return throw_failure(env, &error, status), NULL;
+  return make_ranges(env, ids, ranges, count);
+}
+
+/* tokenizeRanges(model, text, flags) => [id, start, end][] */
+static napi_value tokenize_ranges(napi_env env, napi_callback_info info) {
+  napi_value arguments[3], result = NULL;
+  size_t argument_count = 3, size = 0;
+  uint64_t model = 0, flags = 0;
+  char* text = NULL;
+  arena memory = {0};
+  if (napi_get_cb_info(env, info, &argument_count, arguments, NULL, NULL) != napi_ok) return NULL;
+  if (read_u64(env, arguments[0], "model", &model) && read_text(env, &memory, arguments[1], "text", &text, &size) &&
+      read_u64(env, arguments[2], "flags", &flags)) {
+    result = find_ranges(env, &memory, (fsv_model*)(uintptr_t)model, text, size, (uint32_t)flags);
+  }
+  arena_free(env, &memory);
+  return result;
+}
+
 bool add_exports(napi_env env, napi_value exports) {
   const napi_property_descriptor properties[] = {
       {"setErrorFactory", NULL, set_error_factory, NULL, NULL, NULL, napi_default, NULL},
-      {"sessionExportAsync", NULL, session_export, NULL, NULL, NULL, napi_default, NULL}};
-  return napi_define_properties(env, exports, 2, properties) == napi_ok;
+      {"sessionExportAsync", NULL, session_export, NULL, NULL, NULL, napi_default, NULL},
+      {"tokenizeRanges", NULL, tokenize_ranges, NULL, NULL, NULL, napi_default, NULL}};
+  return napi_define_properties(env, exports, 3, properties) == napi_ok;
 }
 
 NAPI_MODULE_INIT() {

@@ -85,6 +85,11 @@ export class Engine extends Handle {
     return raw.engineShutdownAsync(this.handle, microseconds(timeoutMs));
   }
 
+  /** The latency that 95 of 100 steps are to stay within, from the next step on; 0: none. */
+  setStepTarget(targetUs: number | bigint): void {
+    raw.engineSetStepTarget(this.handle, targetUs);
+  }
+
   /** Of a living engine; 0: none. What it takes away goes within milliseconds, and changes no text. */
   setMemoryBudget(bytes: number | bigint): void {
     raw.memorySetBudget(this.handle, bytes);

@@ -1,6 +1,6 @@
 // An answer as it comes.
 import { ignoringStale } from "./engine";
-import { EventType, FinishReason } from "./types";
+import { EventType, FinishReason, RequestInfo } from "./types";
 import type { Model } from "./model";
 import type { Pump, Sink } from "./pump";
 import { raw, RawEvent } from "./raw";
@@ -179,6 +179,12 @@ export class Generation implements AsyncIterableIterator<Piece> {
   /** Asks the request to end; the iteration goes on to its end, with FinishReason.Cancelled. */
   cancel(): void {
     if (!this.running.isOver) this.running.cancel();
+  }
+
+  /** How far it is; StaleError some time after its end, undefined before it was submitted. */
+  get info(): RequestInfo | undefined {
+    const { request } = this.running;
+    return request === undefined ? undefined : raw.requestGetInfo(this.model.engine.handle, request);
   }
 
   /** Of a live request, from the next step on. */

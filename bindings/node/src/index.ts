@@ -4,7 +4,7 @@
  *     const model = await loadModel("model.gguf");
  *     for await (const piece of model.chat([{ role: "user", content: "Hello" }])) process.stdout.write(piece.text);
  */
-import { ModelInfo, MachineInfo, VERSION } from "./types";
+import { VERSION } from "./types";
 import { raw } from "./raw";
 
 export { Engine, loadModel } from "./engine";
@@ -12,6 +12,7 @@ export type { EngineOptions, LoadOptions } from "./engine";
 export { FastserveError } from "./failure";
 export { Generation } from "./generation";
 export type { End, Piece } from "./generation";
+export { devices, estimate, inspect, inspectJson, machine, measureMachine, planJson } from "./machine";
 export { Model } from "./model";
 export type { ChatOptions, GenerateOptions, Message } from "./request";
 export { Session } from "./session";
@@ -23,13 +24,4 @@ export const version = VERSION;
 /** Of the library in use. */
 export function libraryVersion(): string {
   return raw.versionString();
-}
-
-/** Reads a file's header and says what it holds. */
-export function inspect(path: string): Promise<ModelInfo> {
-  return raw.modelInspectAsync(path);
-}
-
-export function machine(): MachineInfo {
-  return raw.machineProbe();
 }

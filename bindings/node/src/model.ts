@@ -59,6 +59,17 @@ export class Model extends Handle {
     return raw.tokenize(this.handle, text, flags);
   }
 
+  /** Token ids, each with the range of bytes of `text` (in UTF-8) that it stands for: [id, start, end]. */
+  tokenizeRanges(text: string, flags: TokenizeFlags | number = TokenizeFlags.AddBos): [number, number, number][] {
+    return raw.tokenizeRanges(this.handle, text, flags);
+  }
+
+  /** The text of one token (bytes that are no UTF-8 become U+FFFD), and its TokenAttributes. */
+  token(id: number): { text: string; attributes: number } {
+    const { buffer, attributes } = raw.tokenGet(this.handle, id);
+    return { text: buffer, attributes };
+  }
+
   /** The text of token ids, without control tokens unless told. */
   detokenize(tokenIds: ArrayLike<number>, flags: DetokenizeFlags | number = DetokenizeFlags.SkipSpecial): string {
     return raw.detokenize(this.handle, tokenIds, flags);
@@ -68,6 +79,12 @@ export class Model extends Handle {
   renderChat(messages: readonly Message[], flags: ChatFlags | number = ChatFlags.AddGenerationPrompt): string {
     const plain = messages.map(({ role, content }) => ({ role, content }));
     return raw.chatRender(this.handle, plain, flags);
+  }
+
+  /** The same as token ids: control tokens are the template's own alone. */
+  tokenizeChat(messages: readonly Message[], flags: ChatFlags | number = ChatFlags.AddGenerationPrompt): number[] {
+    const plain = messages.map(({ role, content }) => ({ role, content }));
+    return raw.chatTokenize(this.handle, plain, flags);
   }
 
   /** A new, empty session of this model. */

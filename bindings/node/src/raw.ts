@@ -26,6 +26,7 @@ interface Raw extends RawFunctions {
   engineHold(engine: RawEngine, isHeld: boolean): void;
   enginePoll(engine: RawEngine): RawEvent[];
   sessionExportAsync(session: bigint, flags: number): Promise<Buffer>;
+  tokenizeRanges(model: bigint, text: string, flags: number): [number, number, number][];
   setErrorFactory(make: (status: number, message: string) => Error): void;
 }
 

@@ -80,6 +80,37 @@ async function cancelElsewhere(a) {
   return finish(stream);
 }
 
+async function machine() {
+  const { usableCpuCount, kernels } = fastserve.machine();
+  const { readBytesPerSecond } = await fastserve.measureMachine(1, 50);
+  return { cpus: usableCpuCount, kernels, devices: (await fastserve.devices()).length, measured: flag(readBytesPerSecond > 0) };
+}
+
+async function inspect({ path }) {
+  const { architecture, name, vocabularySize } = await fastserve.inspect(path);
+  const [json, plan] = [await fastserve.inspectJson(path), await fastserve.planJson(path)];
+  return { architecture, name, vocabulary_size: vocabularySize, json, plan };
+}
+
+async function estimate(a) {
+  const found = await fastserve.estimate(a.path, picked(ENGINE, a));
+  const parts = found.weightBytes + found.kvBytes + found.activationBytes + found.otherBytes;
+  return { weights: found.weightBytes, complete: flag(found.totalBytes === parts && parts <= found.peakBytes) };
+}
+
+async function transfer(a) {
+  const data = await get(a.session).export();
+  if ("damaged" in a) data[data.length - 1] ^= 1;
+  objects.set(a.id, await get(a.model).importSession(data));
+}
+
+/** An answer that was submitted. */
+async function info(stream) {
+  while (stream.generation.info === undefined) await new Promise(setImmediate);
+  const { state, generatedTokenCount } = stream.generation.info;
+  return { state, generated: generatedTokenCount };
+}
+
 async function reset() {
   for (const made of [...objects.values()].reverse()) await made.close();
   objects.clear();
@@ -98,6 +129,24 @@ const COMMANDS = {
   tokenize: (a) => ({ ids: get(a.model).tokenize(a.text).join() }),
   detokenize: (a) => ({ text: get(a.model).detokenize(numbers(a.ids)) }),
   render: (a) => ({ text: get(a.model).renderChat([{ role: a.role, content: a.content }]) }),
+  chat_ids: (a) => ({ ids: get(a.model).tokenizeChat([{ role: a.role, content: a.content }]).join() }),
+  ranges: (a) => {
+    const rows = get(a.model).tokenizeRanges(a.text);
+    const [ids, starts, ends] = [0, 1, 2].map((column) => rows.map((row) => row[column]).join());
+    return { ids, starts, ends };
+  },
+  token: (a) => get(a.model).token(Number(a.token)),
+  score: async (a) => ({ scores: (await get(a.model).score(a.prompt)).map((value) => Math.floor(value * 10 + 0.5)).join() }),
+  machine,
+  inspect,
+  estimate,
+  transfer,
+  request_info: (a) => info(get(a.stream)),
+  step_target: (a) => get(a.engine).setStepTarget(Number(a.us)),
+  metrics: (a) => {
+    const { stepTargetUs, submittedRequests } = get(a.engine).metrics();
+    return { step_target: stepTargetUs, submitted: submittedRequests };
+  },
   generate: (a) => finish(remembering(begin(a))),
   start: (a) => void objects.set(a.id, remembering(begin(a))),
   next: async (a) => ({ end: flag(await next(get(a.stream), "timeout_us" in a ? Number(a.timeout_us) / 1000 : undefined)) }),
@@ -114,7 +163,7 @@ const COMMANDS = {
   undo: (a) => get(a.session).undo(),
   session_info: (a) => {
     const { tokenCount, turnCount } = get(a.session).info;
-    return { tokens: tokenCount, turns: turnCount };
+    return { tokens: tokenCount, turns: turnCount, ids: get(a.session).tokenIds.join() };
   },
   close: (a) => get(a.id).close(),
   pause: (a) => get(a.engine).pause(),
@@ -123,8 +172,8 @@ const COMMANDS = {
   budget: (a) => get(a.engine).setMemoryBudget(Number(a.bytes)),
   trim: (a) => get(a.engine).trim(Number(a.flags)),
   stats: (a) => {
-    const { modelCount, usedBytes, sessionCount } = get(a.engine).memoryStats();
-    return { models: modelCount, used: usedBytes, sessions: sessionCount };
+    const { modelCount, usedBytes, sessionCount, weightBytes } = get(a.engine).memoryStats();
+    return { models: modelCount, used: usedBytes, sessions: sessionCount, weights: weightBytes };
   },
   cycle,
   reset,

@@ -2,6 +2,7 @@
 
 import ctypes
 import gc
+import math
 import sys
 import threading
 import urllib.parse
@@ -121,7 +122,61 @@ def fork(a):
 
 def session_info(a):
     found = objects[a["session"]].info
-    return {"tokens": found.token_count, "turns": found.turn_count}
+    return {"tokens": found.token_count, "turns": found.turn_count, "ids": joined(objects[a["session"]].token_ids)}
+
+
+def transfer(a):
+    data = bytearray(objects[a["session"]].export())
+    if "damaged" in a:
+        data[-1] ^= 1
+    objects[a["id"]] = objects[a["model"]].import_session(bytes(data))
+
+
+def machine(_):
+    ceilings = fastserve.measure_machine(thread_count=1, duration=0.05)
+    return {"cpus": fastserve.machine().usable_cpu_count, "kernels": fastserve.machine().kernels,
+            "devices": len(fastserve.devices()), "measured": int(ceilings.read_bytes_per_second > 0)}
+
+
+def inspect(a):
+    found = fastserve.inspect(a["path"])
+    return {"architecture": found.architecture, "name": found.name, "vocabulary_size": found.vocabulary_size,
+            "json": fastserve.inspect_json(a["path"]), "plan": fastserve.plan_json(a["path"])}
+
+
+def estimate(a):
+    found = fastserve.estimate(a["path"], **{key: int(value) for key, value in a.items() if key != "path"})
+    parts = found.weight_bytes + found.kv_bytes + found.activation_bytes + found.other_bytes
+    return {"weights": found.weight_bytes, "complete": int(found.total_bytes == parts <= found.peak_bytes)}
+
+
+def ranges(a):
+    ids, starts, ends = zip(*objects[a["model"]].tokenize_ranges(a["text"]))
+    return {"ids": joined(ids), "starts": joined(starts), "ends": joined(ends)}
+
+
+def token(a):
+    text, attributes = objects[a["model"]].token(int(a["token"]))
+    return {"text": text.decode(), "attributes": int(attributes)}
+
+
+def chat_ids(a):
+    return {"ids": joined(objects[a["model"]].tokenize_chat([{"role": a["role"], "content": a["content"]}]))}
+
+
+def score(a):
+    scores = objects[a["model"]].score(a["prompt"])
+    return {"scores": joined(math.floor(value * 10 + 0.5) for value in scores)}
+
+
+def metrics(a):
+    found = objects[a["engine"]].metrics()
+    return {"step_target": found.step_target_us, "submitted": found.submitted_requests}
+
+
+def request_info(a):
+    found = objects[a["stream"]].info
+    return {"state": found.state, "generated": found.generated_token_count}
 
 
 def restore(a):
@@ -130,7 +185,8 @@ def restore(a):
 
 def stats(a):
     found = objects[a["engine"]].memory_stats()
-    return {"models": found.model_count, "used": found.used_bytes, "sessions": found.session_count}
+    return {"models": found.model_count, "used": found.used_bytes, "sessions": found.session_count,
+            "weights": found.weight_bytes}
 
 
 def cycle(a):
@@ -149,6 +205,9 @@ def reset(_):
 COMMANDS = {
     "layout": layout, "version": version, "open": open_engine, "load": load, "info": info, "start": start,
     "next": next_piece, "cancel_elsewhere": cancel_elsewhere, "concurrent": concurrent, "session": session, "fork": fork,
+    "transfer": transfer, "machine": machine, "inspect": inspect, "estimate": estimate, "ranges": ranges, "token": token,
+    "chat_ids": chat_ids, "score": score, "metrics": metrics, "request_info": request_info,
+    "step_target": lambda a: objects[a["engine"]].set_step_target(int(a["us"])),
     "session_info": session_info, "restore": restore, "stats": stats, "cycle": cycle, "reset": reset,
     "tokenize": lambda a: {"ids": joined(objects[a["model"]].tokenize(a["text"]))},
     "detokenize": lambda a: {"text": objects[a["model"]].detokenize(numbers(a["ids"]))},

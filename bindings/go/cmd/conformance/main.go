@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"os"
 	"runtime"
 	"strconv"
@@ -281,12 +282,21 @@ func cycle(a fields) (fields, error) {
 func sessionCommand(do string, a fields) (fields, error) {
 	session := sessions[a["session"]]
 	switch do {
-	case "session", "fork", "restore":
+	case "session", "fork", "restore", "transfer":
 		var made *fastserve.Session
 		var err error
 		switch do {
 		case "fork":
 			made, err = session.Fork(-1)
+		case "transfer":
+			var data []byte
+			if data, err = session.Export(); err != nil {
+				return nil, err
+			}
+			if _, ok := a["damaged"]; ok {
+				data[len(data)-1] ^= 1
+			}
+			made, err = models[a["model"]].ImportSession(data)
 		case "restore":
 			made, err = models[a["model"]].LoadSession(a["path"])
 		default:
@@ -304,7 +314,11 @@ func sessionCommand(do string, a fields) (fields, error) {
 		return nil, session.Save(a["name"])
 	}
 	info, err := session.Info()
-	return fields{"tokens": fmt.Sprint(info.TokenCount), "turns": fmt.Sprint(info.TurnCount)}, err
+	if err != nil {
+		return nil, err
+	}
+	ids, err := session.TokenIDs()
+	return fields{"tokens": fmt.Sprint(info.TokenCount), "turns": fmt.Sprint(info.TurnCount), "ids": joined(ids)}, err
 }
 
 func modelCommand(do string, a fields) (fields, error) {
@@ -321,7 +335,30 @@ func modelCommand(do string, a fields) (fields, error) {
 		text, err := model.Detokenize(idsOf(a["ids"]))
 		return fields{"text": text}, err
 	}
-	text, err := model.RenderChat([]fastserve.Message{{Role: a["role"], Content: a["content"]}})
+	messages := []fastserve.Message{{Role: a["role"], Content: a["content"]}}
+	switch do {
+	case "chat_ids":
+		ids, err := model.TokenizeChat(messages)
+		return fields{"ids": joined(ids)}, err
+	case "ranges":
+		found, err := model.TokenizeRanges(a["text"])
+		var ids, starts, ends []int32
+		for _, one := range found {
+			ids, starts, ends = append(ids, one.ID), append(starts, int32(one.Start)), append(ends, int32(one.End))
+		}
+		return fields{"ids": joined(ids), "starts": joined(starts), "ends": joined(ends)}, err
+	case "token":
+		text, attributes, err := model.Token(int32(a.number("token", 0)))
+		return fields{"text": string(text), "attributes": fmt.Sprint(int(attributes))}, err
+	case "score":
+		values, err := model.Score(background, a["prompt"])
+		var tenths []int32
+		for _, value := range values {
+			tenths = append(tenths, int32(math.Floor(float64(value)*10+0.5)))
+		}
+		return fields{"scores": joined(tenths)}, err
+	}
+	text, err := model.RenderChat(messages)
 	return fields{"text": text}, err
 }
 
@@ -336,12 +373,46 @@ func engineCommand(do string, a fields) (fields, error) {
 		return nil, engine.Shutdown(-1)
 	case "budget":
 		return nil, engine.SetMemoryBudget(a.number("bytes", 0))
+	case "step_target":
+		return nil, engine.SetStepTarget(time.Duration(a.number("us", 0)) * time.Microsecond)
+	case "metrics":
+		metrics, err := engine.Metrics()
+		return fields{"step_target": fmt.Sprint(metrics.StepTargetUs),
+			"submitted": fmt.Sprint(metrics.SubmittedRequests)}, err
 	case "trim":
 		return nil, engine.Trim(fastserve.TrimFlags(a.number("flags", 0)))
 	}
 	stats, err := engine.MemoryStats()
 	return fields{"models": fmt.Sprint(stats.ModelCount), "used": fmt.Sprint(stats.UsedBytes),
-		"sessions": fmt.Sprint(stats.SessionCount)}, err
+		"sessions": fmt.Sprint(stats.SessionCount), "weights": fmt.Sprint(stats.WeightBytes)}, err
+}
+
+func withoutEngine(do string, a fields) (fields, error) {
+	switch do {
+	case "machine":
+		machine, err := fastserve.Machine()
+		devices, other := fastserve.Devices(fastserve.DeviceKindCpu)
+		ceilings, another := fastserve.MeasureMachine(1, 50*time.Millisecond)
+		return fields{"cpus": fmt.Sprint(machine.UsableCpuCount), "kernels": machine.Kernels,
+				"devices": fmt.Sprint(len(devices)), "measured": flag(ceilings.ReadBytesPerSecond > 0)},
+			errors.Join(err, other, another)
+	case "inspect":
+		info, err := fastserve.Inspect(a["path"])
+		if err != nil {
+			return nil, err
+		}
+		json, err := fastserve.InspectJSON(a["path"])
+		plan, other := fastserve.PlanJSON(a["path"])
+		return fields{"architecture": info.Architecture, "name": info.Name,
+			"vocabulary_size": fmt.Sprint(info.VocabularySize), "json": json, "plan": plan}, errors.Join(err, other)
+	}
+	config := fastserve.DefaultEngineConfig()
+	config.ContextTokens = uint32(a.number("context_tokens", 0))
+	config.MemoryBudgetBytes = a.number("memory_budget_bytes", 0)
+	found, err := fastserve.Estimate(a["path"], fastserve.DefaultLoadConfig(), config)
+	parts := found.WeightBytes + found.KvBytes + found.ActivationBytes + found.OtherBytes
+	return fields{"weights": fmt.Sprint(found.WeightBytes),
+		"complete": flag(found.TotalBytes == parts && parts <= found.PeakBytes)}, err
 }
 
 func run(do string, a fields) (fields, error) {
@@ -375,6 +446,11 @@ func run(do string, a fields) (fields, error) {
 	case "priority":
 		value, _ := strconv.ParseInt(a["priority"], 10, 32)
 		return nil, streams[a["stream"]].SetPriority(int32(value))
+	case "request_info":
+		info, err := streams[a["stream"]].Info()
+		return fields{"state": fmt.Sprint(info.State), "generated": fmt.Sprint(info.GeneratedTokenCount)}, err
+	case "machine", "inspect", "estimate":
+		return withoutEngine(do, a)
 	case "cancel_elsewhere":
 		return cancelElsewhere(a)
 	case "concurrent":
@@ -387,9 +463,9 @@ func run(do string, a fields) (fields, error) {
 	case "reset":
 		reset()
 		return nil, nil
-	case "session", "fork", "truncate", "undo", "save", "restore", "session_info":
+	case "session", "fork", "truncate", "undo", "save", "restore", "transfer", "session_info":
 		return sessionCommand(do, a)
-	case "info", "tokenize", "detokenize", "render":
+	case "info", "tokenize", "detokenize", "render", "chat_ids", "ranges", "token", "score":
 		return modelCommand(do, a)
 	}
 	return engineCommand(do, a)

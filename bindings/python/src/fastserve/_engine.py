@@ -112,6 +112,10 @@ class Engine(Handle):
         """Refuses new work and lets running requests finish within `timeout` seconds, then cancels them."""
         call(lib.fsv_engine_shutdown, self._handle, microseconds(timeout))
 
+    def set_step_target(self, target_us: int) -> None:
+        """The latency that 95 of 100 steps are to stay within, from the next step on; 0: none."""
+        call(lib.fsv_engine_set_step_target, self._handle, target_us)
+
     def set_memory_budget(self, budget_bytes: int) -> None:
         """Of a living engine; 0: none. What it takes away goes within milliseconds, and changes no text."""
         call(lib.fsv_memory_set_budget, self._handle, budget_bytes)

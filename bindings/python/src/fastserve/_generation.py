@@ -5,8 +5,9 @@ import ctypes
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Optional
 
-from ._library import call, lib, raise_status
-from ._types import EventType, FinishReason, Status
+from . import _raw
+from ._library import call, lib, raise_status, read_info
+from ._types import EventType, FinishReason, RequestInfo, Status
 
 if TYPE_CHECKING:
     from ._engine import Engine
@@ -142,6 +143,11 @@ class Generation:
         """Asks the request to end, from any thread. The iteration ends soon after, with FinishReason.CANCELLED."""
         if not self._is_over:
             lib.fsv_request_cancel(self._engine._handle, self._request, None)
+
+    @property
+    def info(self) -> RequestInfo:
+        """How far it is; StaleError some time after its end."""
+        return read_info(RequestInfo, _raw.fsv_request_info, lib.fsv_request_get_info, self._engine._handle, self._request)
 
     def set_priority(self, priority: int) -> None:
         """Of a live request, from the next step on."""

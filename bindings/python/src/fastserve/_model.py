@@ -86,6 +86,24 @@ class Model(Handle):
         encoded = text.encode()
         return list(fill(ctypes.c_int32, lib.fsv_tokenize, self._handle, encoded, len(encoded), flags))
 
+    def tokenize_ranges(self, text: str, flags: int = TokenizeFlags.ADD_BOS) -> list[tuple[int, int, int]]:
+        """Token ids, each with the range of bytes of `text` (in UTF-8) that it stands for: (id, start, end)."""
+        encoded, count = text.encode(), ctypes.c_size_t(0)
+        call(lib.fsv_tokenize_ranges, self._handle, encoded, len(encoded), flags, None, None, 0, ctypes.byref(count))
+        ids = (ctypes.c_int32 * max(1, count.value))()
+        ranges = (_raw.fsv_text_range * max(1, count.value))()
+        call(lib.fsv_tokenize_ranges, self._handle, encoded, len(encoded), flags, ids, ranges, count.value,
+             ctypes.byref(count))
+        return [(ids[i], ranges[i].start, ranges[i].end) for i in range(count.value)]
+
+    def token(self, token_id: int) -> tuple[bytes, int]:
+        """The bytes of one token, and its TokenAttributes."""
+        attributes, size = ctypes.c_uint32(0), ctypes.c_size_t(0)
+        call(lib.fsv_token_get, self._handle, token_id, None, 0, ctypes.byref(size), ctypes.byref(attributes))
+        buffer = (ctypes.c_char * max(1, size.value))()
+        call(lib.fsv_token_get, self._handle, token_id, buffer, size.value, ctypes.byref(size), None)
+        return buffer.raw[: size.value], attributes.value
+
     def detokenize(self, token_ids: Sequence[int], flags: int = DetokenizeFlags.SKIP_SPECIAL) -> str:
         ids = (ctypes.c_int32 * max(1, len(token_ids)))(*token_ids)
         return bytes(fill(ctypes.c_char, lib.fsv_detokenize, self._handle, ids, len(token_ids),
@@ -95,3 +113,8 @@ class Model(Handle):
         """The conversation as the model's template writes it."""
         return bytes(fill(ctypes.c_char, lib.fsv_chat_render, self._handle, _request.chat_messages(messages),
                           len(messages), flags)).decode()
+
+    def tokenize_chat(self, messages: _request.Messages, flags: int = ChatFlags.ADD_GENERATION_PROMPT) -> list[int]:
+        """The same as token ids: control tokens are the template's own alone."""
+        return list(fill(ctypes.c_int32, lib.fsv_chat_tokenize, self._handle, _request.chat_messages(messages),
+                         len(messages), flags))

@@ -2,7 +2,7 @@
 use fastserve::{sys, Engine, EngineConfig, Error, Generation, Hooks, Message, Model, Options, Piece, Session};
 use std::collections::HashMap;
 use std::io::{BufRead, Write};
-use std::ops::ControlFlow;
+use std::ops::{ControlFlow, Range};
 use std::time::Duration;
 
 type Fields = HashMap<String, String>;
@@ -162,12 +162,23 @@ impl Objects {
             "truncate" => {
                 return self.sessions[&a["session"]].truncate(number(a, "tokens").unwrap_or(0)).map(|()| vec![])
             }
+            "transfer" => {
+                let mut bytes = self.sessions[&a["session"]].export()?;
+                if a.contains_key("damaged") {
+                    *bytes.last_mut().expect("a session's bytes") ^= 1;
+                }
+                self.models[&a["model"]].import_session(&bytes)?
+            }
             "restore" => self.models[&a["model"]].load_session(&a["path"])?,
             "save" => return self.sessions[&a["session"]].save(&a["name"]).map(|()| vec![]),
             "undo" => return self.sessions[&a["session"]].undo().map(|()| vec![]),
             _ => {
                 let info = self.sessions[&a["session"]].info()?;
-                return Ok(vec![("tokens", info.token_count.to_string()), ("turns", info.turn_count.to_string())]);
+                return Ok(vec![
+                    ("tokens", info.token_count.to_string()),
+                    ("turns", info.turn_count.to_string()),
+                    ("ids", joined(&self.sessions[&a["session"]].token_ids()?)),
+                ]);
             }
         };
         self.sessions.insert(a["id"].clone(), made);
@@ -187,6 +198,26 @@ impl Objects {
                 let bytes = model.detokenize(&ids_of(&a["ids"]))?;
                 Ok(vec![("text", String::from_utf8_lossy(&bytes).into_owned())])
             }
+            "chat_ids" => {
+                let message = Message { role: &a["role"], content: &a["content"] };
+                Ok(vec![("ids", joined(&model.tokenize_chat(&[message])?))])
+            }
+            "ranges" => {
+                let found = model.tokenize_ranges(&a["text"])?;
+                let column = |of: fn(&(i32, Range<usize>)) -> i32| joined(&found.iter().map(of).collect::<Vec<_>>());
+                let (starts, ends) = (column(|(_, range)| range.start as i32), column(|(_, range)| range.end as i32));
+                Ok(vec![("ids", column(|(id, _)| *id)), ("starts", starts), ("ends", ends)])
+            }
+            "token" => {
+                let (bytes, attributes) = model.token(number(a, "token").unwrap_or(0))?;
+                let text = String::from_utf8_lossy(&bytes).into_owned();
+                Ok(vec![("text", text), ("attributes", attributes.to_string())])
+            }
+            "score" => {
+                let tenths = |&value: &f32| (f64::from(value) * 10.0 + 0.5).floor() as i32;
+                let scores: Vec<_> = model.score(&a["prompt"])?.iter().map(tenths).collect();
+                Ok(vec![("scores", joined(&scores))])
+            }
             _ => Ok(vec![("text", model.render_chat(&[Message { role: &a["role"], content: &a["content"] }])?)]),
         }
     }
@@ -198,6 +229,14 @@ impl Objects {
             "resume" => engine.resume()?,
             "shutdown" => engine.shutdown(None)?,
             "budget" => engine.set_memory_budget(number(a, "bytes").unwrap_or(0))?,
+            "step_target" => engine.set_step_target(Duration::from_micros(number(a, "us").unwrap_or(0)))?,
+            "metrics" => {
+                let metrics = engine.metrics()?;
+                return Ok(vec![
+                    ("step_target", metrics.step_target_us.to_string()),
+                    ("submitted", metrics.submitted_requests.to_string()),
+                ]);
+            }
             "trim" => engine.trim(number(a, "flags").unwrap_or(0))?,
             _ => {
                 let stats = engine.memory_stats()?;
@@ -205,6 +244,7 @@ impl Objects {
                     ("models", stats.model_count.to_string()),
                     ("used", stats.used_bytes.to_string()),
                     ("sessions", stats.session_count.to_string()),
+                    ("weights", stats.weight_bytes.to_string()),
                 ]);
             }
         }
@@ -245,11 +285,55 @@ impl Objects {
                 *self = Objects::default();
                 Ok(vec![])
             }
-            "info" | "tokenize" | "detokenize" | "render" => self.text_command(word, a),
-            "pause" | "resume" | "shutdown" | "budget" | "trim" | "stats" => self.engine_command(word, a),
+            "request_info" => {
+                let info = self.streams[&a["stream"]].0.info()?;
+                let generated = info.generated_token_count.to_string();
+                Ok(vec![("state", info.state.to_string()), ("generated", generated)])
+            }
+            "machine" => machine(),
+            "inspect" => inspect(&a["path"]),
+            "estimate" => estimate(a),
+            "info" | "tokenize" | "detokenize" | "render" | "chat_ids" | "ranges" | "token" | "score" => self.text_command(word, a),
+            "pause" | "resume" | "shutdown" | "budget" | "trim" | "stats" | "step_target" | "metrics" => self.engine_command(word, a),
             _ => self.sessions_command(word, a),
         }
     }
+}
+
+fn text_of(array: &[std::ffi::c_char]) -> String {
+    array.iter().take_while(|&&byte| byte != 0).map(|&byte| char::from(byte as u8)).collect()
+}
+
+fn machine() -> Reply {
+    let found = fastserve::machine()?;
+    let ceilings = fastserve::measure_machine(1, Duration::from_millis(50))?;
+    Ok(vec![
+        ("cpus", found.usable_cpu_count.to_string()),
+        ("kernels", text_of(&found.kernels)),
+        ("devices", fastserve::devices(sys::FSV_DEVICE_CPU)?.len().to_string()),
+        ("measured", flag(ceilings.read_bytes_per_second > 0.0)),
+    ])
+}
+
+fn inspect(path: &str) -> Reply {
+    let found = fastserve::inspect(path)?;
+    Ok(vec![
+        ("architecture", text_of(&found.architecture)),
+        ("name", text_of(&found.name)),
+        ("vocabulary_size", found.vocabulary_size.to_string()),
+        ("json", fastserve::inspect_json(path)?),
+        ("plan", fastserve::plan_json(path)?),
+    ])
+}
+
+fn estimate(a: &Fields) -> Reply {
+    let mut config = EngineConfig::default();
+    config.context_tokens = number(a, "context_tokens").unwrap_or(0);
+    config.memory_budget_bytes = number(a, "memory_budget_bytes").unwrap_or(0);
+    let found = fastserve::estimate(&a["path"], Default::default(), &config)?;
+    let parts = found.weight_bytes + found.kv_bytes + found.activation_bytes + found.other_bytes;
+    let is_complete = found.total_bytes == parts && parts <= found.peak_bytes;
+    Ok(vec![("weights", found.weight_bytes.to_string()), ("complete", flag(is_complete))])
 }
 
 fn cycle(a: &Fields) -> Reply {

@@ -124,6 +124,18 @@ impl Engine {
         call(|error| unsafe { sys::fsv_engine_shutdown(self.shared.engine.get(), timeout_us, error) })
     }
 
+    /// The latency that 95 of 100 steps are to stay within, from the next step on; zero: none.
+    pub fn set_step_target(&self, target: Duration) -> Result<()> {
+        let target_us = target.as_micros() as u64;
+        call(|error| unsafe { sys::fsv_engine_set_step_target(self.shared.engine.get(), target_us, error) })
+    }
+
+    pub fn metrics(&self) -> Result<sys::fsv_metrics> {
+        let mut metrics = sys::fsv_metrics::default();
+        call(|error| unsafe { sys::fsv_metrics_snapshot(self.shared.engine.get(), &mut metrics, error) })?;
+        Ok(metrics)
+    }
+
     /// Of a living engine; 0: none. What it takes away goes within milliseconds, and changes no text.
     pub fn set_memory_budget(&self, bytes: u64) -> Result<()> {
         call(|error| unsafe { sys::fsv_memory_set_budget(self.shared.engine.get(), bytes, error) })

@@ -152,6 +152,14 @@ impl Generation {
         self.canceller().cancel();
     }
 
+    /// How far it is; [`crate::ErrorKind::Stale`] some time after its end.
+    pub fn info(&self) -> Result<sys::fsv_request_info> {
+        let mut info = sys::fsv_request_info::default();
+        // SAFETY: numbers, and a place for the result.
+        call(|error| unsafe { sys::fsv_request_get_info(self.shared.engine.get(), self.request, &mut info, error) })?;
+        Ok(info)
+    }
+
     /// Of a live request, from the next step on.
     pub fn set_priority(&self, priority: i32) -> Result<()> {
         // SAFETY: numbers; a request that has ended is a status.

@@ -6,6 +6,7 @@ use crate::options::{string_of, Options, Prompt, Sampling};
 use crate::pump::Shared;
 use crate::session::Session;
 use crate::sys;
+use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -60,15 +61,38 @@ impl Model {
         })
     }
 
+    /// log p(token\[i\] | token\[0..i-1\]) of every token of `prompt`, computed now; the first value is 0.
+    pub fn score<'a>(&self, prompt: impl Into<Prompt<'a>>) -> Result<Vec<f32>> {
+        let mut config = sys::fsv_score_config::default();
+        match prompt.into() {
+            Prompt::Text(text) => {
+                config.text = text.as_ptr().cast();
+                config.text_size = text.len();
+            }
+            Prompt::Tokens(ids) => {
+                config.token_ids = ids.as_ptr();
+                config.token_count = ids.len();
+            }
+        }
+        let scoring = self.begin(|key, request, error| {
+            config.user_data = key;
+            // SAFETY: what `config` points to outlives the call, which copies it.
+            unsafe { sys::fsv_submit_score(self.shared.engine.get(), self.handle.get(), &config, request, error) }
+        })?;
+        let mut scores = Vec::new();
+        for piece in scoring {
+            scores.extend(piece?.logprobs);
+        }
+        Ok(scores)
+    }
+
     fn submit(
         &self,
         mut options: Options<'_>,
         submit: impl FnOnce(&sys::fsv_generate_config, *mut sys::fsv_request, *mut sys::fsv_error) -> sys::fsv_status,
     ) -> Result<Generation> {
-        let sink = self.shared.open();
         let stops: Vec<_> = options.stop.iter().map(|stop| string_of(stop)).collect();
         let config = &mut options.config;
-        config.user_data = sink.key;
         config.stop_strings = stops.as_ptr();
         config.stop_string_count = stops.len();
         config.stop_token_ids = options.stop_token_ids.as_ptr();
@@ -79,8 +103,20 @@ impl Model {
         if let Some(session) = options.session {
             config.session = session.handle.get();
         }
+        self.begin(|key, request, error| {
+            config.user_data = key;
+            submit(config, request, error)
+        })
+    }
+
+    /// A request that `submit(key, &request, &error)` makes; its events are to bring the key back.
+    fn begin(
+        &self,
+        submit: impl FnOnce(u64, *mut sys::fsv_request, *mut sys::fsv_error) -> sys::fsv_status,
+    ) -> Result<Generation> {
+        let sink = self.shared.open();
         let mut request = 0;
-        let submitted = call(|error| submit(config, &mut request, error));
+        let submitted = call(|error| submit(sink.key, &mut request, error));
         if submitted.is_err() {
             self.shared.close(&sink);
         }
@@ -161,6 +197,33 @@ impl Model {
         })
     }
 
+    /// Token ids, and for each the range of bytes of `text` that it stands for.
+    pub fn tokenize_ranges(&self, text: &str) -> Result<Vec<(i32, Range<usize>)>> {
+        let mut count = 0;
+        let tokenize = |ids: *mut i32, ranges: *mut sys::fsv_text_range, capacity, count: &mut usize| {
+            call(|error| unsafe {
+                let (handle, flags) = (self.handle.get(), sys::FSV_TOKENIZE_ADD_BOS);
+                let (text, size) = (text.as_ptr().cast(), text.len());
+                sys::fsv_tokenize_ranges(handle, text, size, flags, ids, ranges, capacity, count, error)
+            })
+        };
+        tokenize(std::ptr::null_mut(), std::ptr::null_mut(), 0, &mut count)?;
+        let mut ids = vec![0; count];
+        let mut ranges = vec![sys::fsv_text_range { start: 0, end: 0 }; count];
+        tokenize(ids.as_mut_ptr(), ranges.as_mut_ptr(), ids.len(), &mut count)?;
+        Ok(ids.into_iter().zip(ranges).map(|(id, range)| (id, range.start as usize..range.end as usize)).collect())
+    }
+
+    /// The bytes of one token, and its attributes (`sys::FSV_TOKEN_*`).
+    pub fn token(&self, id: i32) -> Result<(Vec<u8>, u32)> {
+        let mut attributes = 0;
+        let attributes_at = std::ptr::addr_of_mut!(attributes);
+        let bytes = fill(|buffer: *mut u8, capacity, size, error| unsafe {
+            sys::fsv_token_get(self.handle.get(), id, buffer.cast(), capacity, size, attributes_at, error)
+        })?;
+        Ok((bytes, attributes))
+    }
+
     /// Bytes, since the ids may cut a code point.
     pub fn detokenize(&self, ids: &[i32]) -> Result<Vec<u8>> {
         fill(|buffer: *mut u8, capacity, size, error| unsafe {
@@ -177,6 +240,15 @@ impl Model {
             sys::fsv_chat_render(handle, messages.as_ptr(), messages.len(), flags, buffer.cast(), capacity, size, error)
         })?;
         Ok(String::from_utf8_lossy(&bytes).into_owned())
+    }
+
+    /// The same as token ids: control tokens are the template's own alone.
+    pub fn tokenize_chat(&self, messages: &[Message<'_>]) -> Result<Vec<i32>> {
+        let messages = messages_of(messages);
+        fill(|ids, capacity, count, error| unsafe {
+            let (handle, flags) = (self.handle.get(), sys::FSV_CHAT_ADD_GENERATION_PROMPT);
+            sys::fsv_chat_tokenize(handle, messages.as_ptr(), messages.len(), flags, ids, capacity, count, error)
+        })
     }
 }
 

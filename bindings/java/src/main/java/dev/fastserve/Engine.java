@@ -186,6 +186,11 @@ public final class Engine extends NativeHandle {
         Call.check(error -> Raw.fsv_engine_shutdown(handle, Call.microseconds(timeout), error));
     }
 
+    /** The latency that 95 of 100 steps are to stay within, from the next step on; zero: none. */
+    public void setStepTarget(Duration target) {
+        Call.check(error -> Raw.fsv_engine_set_step_target(handle, Call.microseconds(target), error));
+    }
+
     /** Of a living engine; 0: none. What it takes away goes within milliseconds, and changes no text. */
     public void setMemoryBudget(long bytes) {
         Call.check(error -> Raw.fsv_memory_set_budget(handle, bytes, error));

@@ -1,5 +1,6 @@
 package dev.fastserve;
 
+import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.lang.ref.Cleaner;
 import java.time.Duration;
@@ -118,6 +119,15 @@ public final class Generation implements Iterable<Piece>, AutoCloseable {
     /** Asks the request to end, from any thread; the iteration goes on to its end, with FinishReason.CANCELLED. */
     public void cancel() {
         if (!running.isOver.get()) running.cancel();
+    }
+
+    /** How far it is; FastserveException.Stale some time after its end. */
+    public RequestInfo info() {
+        try (Arena arena = Arena.ofConfined()) {
+            MemorySegment info = Raw.RequestInfo.make(arena);
+            Call.check(arena, error -> Raw.fsv_request_get_info(running.engine, running.request, info, error));
+            return RequestInfo.read(info);
+        }
     }
 
     /** Of a live request, from the next step on. */

@@ -1,11 +1,16 @@
 package dev.fastserve;
 
 import static java.lang.foreign.ValueLayout.ADDRESS;
+import static java.lang.foreign.ValueLayout.JAVA_BYTE;
+import static java.lang.foreign.ValueLayout.JAVA_INT;
 import static java.lang.foreign.ValueLayout.JAVA_LONG;
 
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
+import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.List;
+import java.util.function.BiConsumer;
 
 /** A model in its engine. After close() no new request can name it; running ones finish. */
 public final class Model extends NativeHandle {
@@ -60,19 +65,31 @@ public final class Model extends NativeHandle {
 
     /** log p(token[i] | token[0..i-1]) of every token of a prompt; the first value is 0. */
     public float[] score(int[] prompt) {
-        Pump.Sink sink = engine.pump.open();
-        float[] scores = new float[prompt.length];
-        int at = 0;
-        try (Generation scoring = begin(sink, (arena, request, error) -> {
-            MemorySegment config = Raw.ScoreConfig.make(arena);
+        return score((arena, config) -> {
             config.set(ADDRESS, Raw.ScoreConfig.token_ids, Call.ids(arena, prompt));
             config.set(JAVA_LONG, Raw.ScoreConfig.token_count, prompt.length);
+        });
+    }
+
+    /** The same of a text. */
+    public float[] score(String prompt) {
+        return score((arena, config) -> Call.setText(config, Raw.ScoreConfig.text, Raw.ScoreConfig.text_size,
+            Call.bytes(arena, prompt)));
+    }
+
+    private float[] score(BiConsumer<Arena, MemorySegment> writePrompt) {
+        Pump.Sink sink = engine.pump.open();
+        float[] scores = new float[0];
+        try (Generation scoring = begin(sink, (arena, request, error) -> {
+            MemorySegment config = Raw.ScoreConfig.make(arena);
+            writePrompt.accept(arena, config);
             config.set(JAVA_LONG, Raw.ScoreConfig.user_data, sink.key);
             return Raw.fsv_submit_score(engine.handle, handle, config, request, error);
         })) {
             for (Piece piece : scoring) {
-                System.arraycopy(piece.logprobs(), 0, scores, at, piece.logprobs().length);
-                at += piece.logprobs().length;
+                int before = scores.length;
+                scores = Arrays.copyOf(scores, before + piece.logprobs().length);
+                System.arraycopy(piece.logprobs(), 0, scores, before, piece.logprobs().length);
             }
         }
         return scores;
@@ -149,6 +166,37 @@ public final class Model extends NativeHandle {
         }
     }
 
+    /** Token ids of a text, each with what it stands for. */
+    public List<TokenRange> tokenizeRanges(String text) {
+        try (Arena arena = Arena.ofConfined()) {
+            MemorySegment bytes = Call.bytes(arena, text);
+            int flags = TokenizeFlags.ADD_BOS.number;
+            long size = Raw.TextRange.LAYOUT.byteSize();
+            MemorySegment count = arena.allocate(8, 8);
+            Call.check(arena, error -> Raw.fsv_tokenize_ranges(handle, bytes, bytes.byteSize(), flags, MemorySegment.NULL,
+                MemorySegment.NULL, 0, count, error));
+            long capacity = count.get(JAVA_LONG, 0);
+            MemorySegment ids = arena.allocate(4 * capacity + 4, 4), ranges = arena.allocate(size * capacity + 8, 8);
+            Call.check(arena, error -> Raw.fsv_tokenize_ranges(handle, bytes, bytes.byteSize(), flags, ids, ranges, capacity,
+                count, error));
+            List<TokenRange> found = new ArrayList<>();
+            for (int i = 0; i < count.get(JAVA_LONG, 0); ++i) {
+                found.add(new TokenRange(ids.getAtIndex(JAVA_INT, i), ranges.get(JAVA_LONG, i * size + Raw.TextRange.start),
+                    ranges.get(JAVA_LONG, i * size + Raw.TextRange.end)));
+            }
+            return found;
+        }
+    }
+
+    public Token token(int tokenId) {
+        try (Arena arena = Arena.ofConfined()) {
+            MemorySegment attributes = arena.allocate(4, 4);
+            MemorySegment bytes = Call.fill(arena, 1, (buffer, capacity, size, error) ->
+                Raw.fsv_token_get(handle, tokenId, buffer, capacity, size, attributes, error));
+            return new Token(bytes.toArray(JAVA_BYTE), attributes.get(JAVA_INT, 0));
+        }
+    }
+
     /** The text of token ids, without control tokens. */
     public String detokenize(int[] tokenIds) {
         try (Arena arena = Arena.ofConfined()) {
@@ -164,6 +212,15 @@ public final class Model extends NativeHandle {
             MemorySegment block = messages(arena, messages);
             return Call.fillText(arena, (buffer, capacity, size, error) -> Raw.fsv_chat_render(handle, block,
                 messages.size(), ChatFlags.ADD_GENERATION_PROMPT.number, buffer, capacity, size, error));
+        }
+    }
+
+    /** The same as token ids: control tokens are the template's own alone. */
+    public int[] tokenizeChat(List<Message> messages) {
+        try (Arena arena = Arena.ofConfined()) {
+            MemorySegment block = messages(arena, messages);
+            return Call.fillIds(arena, (ids, capacity, count, error) -> Raw.fsv_chat_tokenize(handle, block,
+                messages.size(), ChatFlags.ADD_GENERATION_PROMPT.number, ids, capacity, count, error));
         }
     }
 
@@ -189,6 +246,15 @@ public final class Model extends NativeHandle {
         return session((arena, made, error) -> {
             MemorySegment bytes = Call.bytes(arena, path);
             return Raw.fsv_session_load(engine.handle, handle, bytes, bytes.byteSize(), made, error);
+        });
+    }
+
+    /** A session of the bytes that {@link Session#export} gave. */
+    public Session importSession(byte[] data) {
+        return session((arena, made, error) -> {
+            MemorySegment bytes = arena.allocate(data.length + 1L);
+            MemorySegment.copy(data, 0, bytes, JAVA_BYTE, 0, data.length);
+            return Raw.fsv_session_import(engine.handle, handle, bytes, data.length, made, error);
         });
     }
 }

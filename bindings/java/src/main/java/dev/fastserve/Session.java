@@ -1,9 +1,17 @@
 package dev.fastserve;
 
+import static java.lang.foreign.ValueLayout.ADDRESS;
+import static java.lang.foreign.ValueLayout.JAVA_BYTE;
+import static java.lang.foreign.ValueLayout.JAVA_INT;
 import static java.lang.foreign.ValueLayout.JAVA_LONG;
 
 import java.lang.foreign.Arena;
+import java.lang.foreign.FunctionDescriptor;
+import java.lang.foreign.Linker;
 import java.lang.foreign.MemorySegment;
+import java.lang.invoke.MethodHandle;
+import java.lang.invoke.MethodHandles;
+import java.lang.invoke.MethodType;
 
 /** A text that is kept between requests, with what was computed of it: requests name it in their options. */
 public final class Session extends NativeHandle {
@@ -46,6 +54,39 @@ public final class Session extends NativeHandle {
         try (Arena arena = Arena.ofConfined()) {
             MemorySegment bytes = Call.bytes(arena, name);
             Call.check(arena, error -> Raw.fsv_session_save(handle, bytes, bytes.byteSize(), 0, error));
+        }
+    }
+
+    /** What an export writes, one piece after the other. */
+    private static final class Bytes {
+        private byte[] all;
+        private int size;
+
+        // Called by the library: nothing may be thrown at it.
+        int append(MemorySegment context, MemorySegment data, long count, long total) {
+            try {
+                if (all == null) all = new byte[Math.toIntExact(total)];
+                MemorySegment.copy(data.reinterpret(count), JAVA_BYTE, 0, all, size, (int) count);
+                size += (int) count;
+                return 0;
+            } catch (Throwable failure) {
+                return Status.OUT_OF_MEMORY.number;
+            }
+        }
+    }
+
+    /** The same as bytes, for {@link Model#importSession}. Blocks. */
+    public byte[] export() {
+        Bytes bytes = new Bytes();
+        try (Arena arena = Arena.ofConfined()) {
+            MethodType type = MethodType.methodType(int.class, MemorySegment.class, MemorySegment.class, long.class, long.class);
+            MethodHandle target = MethodHandles.lookup().bind(bytes, "append", type);
+            MemorySegment write = Linker.nativeLinker().upcallStub(target,
+                FunctionDescriptor.of(JAVA_INT, ADDRESS, ADDRESS, JAVA_LONG, JAVA_LONG), arena);
+            Call.check(arena, error -> Raw.fsv_session_export(handle, 0, write, MemorySegment.NULL, error));
+            return bytes.all;
+        } catch (ReflectiveOperationException impossible) {
+            throw new AssertionError(impossible);
         }
     }
 

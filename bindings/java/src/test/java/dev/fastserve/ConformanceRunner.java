@@ -160,6 +160,24 @@ public final class ConformanceRunner {
             case "info" -> Map.of("architecture", model.info().architecture(), "name", model.info().name(),
                 "vocabulary_size", model.info().vocabularySize());
             case "tokenize" -> Map.of("ids", joined(model.tokenize(a.get("text"))));
+            case "chat_ids" ->
+                Map.of("ids", joined(model.tokenizeChat(List.of(new Message(a.get("role"), a.get("content"))))));
+            case "ranges" -> {
+                List<TokenRange> found = model.tokenizeRanges(a.get("text"));
+                yield Map.of("ids", joined(found.stream().mapToInt(TokenRange::tokenId).toArray()),
+                    "starts", joined(found.stream().mapToInt(one -> (int) one.start()).toArray()),
+                    "ends", joined(found.stream().mapToInt(one -> (int) one.end()).toArray()));
+            }
+            case "token" -> {
+                Token token = model.token(Integer.parseInt(a.get("token")));
+                yield Map.of("text", new String(token.bytes(), StandardCharsets.UTF_8), "attributes", token.attributes());
+            }
+            case "score" -> {
+                float[] scores = model.score(a.get("prompt"));
+                int[] tenths = new int[scores.length];
+                for (int i = 0; i < scores.length; ++i) tenths[i] = (int) Math.floor(scores[i] * 10.0 + 0.5);
+                yield Map.of("scores", joined(tenths));
+            }
             case "detokenize" -> Map.of("text", model.detokenize(numbers(a.get("ids"))));
             default -> Map.of("text", model.renderChat(List.of(new Message(a.get("role"), a.get("content")))));
         };
@@ -173,9 +191,15 @@ public final class ConformanceRunner {
             case "truncate" -> session.truncate(Long.parseLong(a.get("tokens")));
             case "undo" -> session.undo();
             case "save" -> session.save(a.get("name"));
+            case "transfer" -> {
+                byte[] data = session.export();
+                if (a.containsKey("damaged")) data[data.length - 1] ^= 1;
+                objects.put(a.get("id"), ConformanceRunner.<Model>get(a.get("model")).importSession(data));
+            }
             case "restore" -> objects.put(a.get("id"), ConformanceRunner.<Model>get(a.get("model")).loadSession(a.get("path")));
             default -> {
-                return Map.of("tokens", session.info().tokenCount(), "turns", session.info().turnCount());
+                return Map.of("tokens", session.info().tokenCount(), "turns", session.info().turnCount(),
+                    "ids", joined(session.tokenIds()));
             }
         }
         return Map.of();
@@ -188,13 +212,43 @@ public final class ConformanceRunner {
             case "resume" -> engine.resume();
             case "shutdown" -> engine.shutdown(null);
             case "budget" -> engine.setMemoryBudget(Long.parseLong(a.get("bytes")));
+            case "step_target" -> engine.setStepTarget(Duration.ofNanos(1000 * Long.parseLong(a.get("us"))));
+            case "metrics" -> {
+                Metrics metrics = engine.metrics();
+                return Map.of("step_target", metrics.stepTargetUs(), "submitted", metrics.submittedRequests());
+            }
             case "trim" -> engine.trim(TrimFlags.values());
             default -> {
                 MemoryStats stats = engine.memoryStats();
-                return Map.of("models", stats.modelCount(), "used", stats.usedBytes(), "sessions", stats.sessionCount());
+                return Map.of("models", stats.modelCount(), "used", stats.usedBytes(), "sessions", stats.sessionCount(),
+                    "weights", stats.weightBytes());
             }
         }
         return Map.of();
+    }
+
+    private static Map<String, Object> withoutEngine(String command, Map<String, String> a) {
+        switch (command) {
+            case "machine":
+                MachineInfo machine = Machine.info();
+                MachineCeilings ceilings = Machine.measure(1, Duration.ofMillis(50));
+                return Map.of("cpus", machine.usableCpuCount(), "kernels", machine.kernels(), "devices",
+                    Machine.devices(DeviceKind.CPU).size(), "measured", flag(ceilings.readBytesPerSecond() > 0));
+            case "inspect":
+                ModelInfo info = Machine.inspect(a.get("path"));
+                return Map.of("architecture", info.architecture(), "name", info.name(), "vocabulary_size",
+                    info.vocabularySize(), "json", Machine.inspectJson(a.get("path")), "plan", Machine.planJson(a.get("path")));
+            default:
+                EngineOptions options = new EngineOptions();
+                if (a.containsKey("context_tokens")) options.contextTokens(Integer.parseInt(a.get("context_tokens")));
+                if (a.containsKey("memory_budget_bytes")) {
+                    options.memoryBudgetBytes(Long.parseLong(a.get("memory_budget_bytes")));
+                }
+                MemoryEstimate found = Machine.estimate(a.get("path"), options, new LoadOptions());
+                long parts = found.weightBytes() + found.kvBytes() + found.activationBytes() + found.otherBytes();
+                return Map.of("weights", found.weightBytes(), "complete",
+                    flag(found.totalBytes() == parts && parts <= found.peakBytes()));
+        }
     }
 
     private static Map<String, Object> ofStream(String command, Map<String, String> a) throws InterruptedException {
@@ -204,6 +258,10 @@ public final class ConformanceRunner {
                 ? Duration.ofNanos(1000 * Long.parseLong(a.get("timeout_us"))) : null)));
             case "finish" -> answer.finish();
             case "cancel_elsewhere" -> cancelElsewhere(answer);
+            case "request_info" -> {
+                RequestInfo info = answer.generation().info();
+                yield Map.of("state", info.state(), "generated", info.generatedTokenCount());
+            }
             case "priority" -> {
                 answer.generation().setPriority(Integer.parseInt(a.get("priority")));
                 yield Map.of();
@@ -227,9 +285,10 @@ public final class ConformanceRunner {
             case "close": objects.get(a.get("id")).close(); break;
             case "cycle": cycle(a); break;
             case "reset": reset(); break;
-            case "info", "tokenize", "detokenize", "render": return ofModel(command, a);
-            case "session", "fork", "truncate", "undo", "save", "restore", "session_info": return ofSession(command, a);
-            case "next", "finish", "cancel", "cancel_elsewhere", "priority": return ofStream(command, a);
+            case "machine", "inspect", "estimate": return withoutEngine(command, a);
+            case "info", "tokenize", "detokenize", "render", "chat_ids", "ranges", "token", "score": return ofModel(command, a);
+            case "session", "fork", "truncate", "undo", "save", "restore", "transfer", "session_info": return ofSession(command, a);
+            case "next", "finish", "cancel", "cancel_elsewhere", "priority", "request_info": return ofStream(command, a);
             default: return ofEngine(command, a);
         }
         return Map.of();
