@@ -18,6 +18,13 @@ struct BatchSequence {
   int32_t known_count() const { return row_count - draft_count; }
 };
 
+// A row whose logits are wanted.
+struct LogitRow {
+  int32_t row = 0;
+  Sequence* sequence = nullptr;
+  int32_t position = 0;  // of the row's token
+};
+
 class Batch {
  public:
   static constexpr int32_t kKvGroupsMax = KvSlice::kGroupsMax;

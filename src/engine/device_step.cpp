@@ -8,7 +8,6 @@ namespace fastserve {
 namespace {
 
 constexpr size_t kAlignment = 256;
-constexpr int32_t kHeadRowsMax = 64;  // of one piece of the head
 size_t aligned(size_t size_bytes) { return (size_bytes + kAlignment - 1) / kAlignment * kAlignment; }
 
 int32_t block_count(const kernels::KvView& view) {
@@ -36,7 +35,10 @@ DeviceStep::Layout DeviceStep::layout_of(const Limits& limits, size_t table_entr
   const size_t ids = aligned(static_cast<size_t>(limits.rows) * sizeof(int32_t));
   layout.positions = ids;
   layout.row_ids = layout.positions + ids;
-  layout.views = layout.row_ids + aligned(kHeadRowsMax * sizeof(int32_t));
+  layout.samples = layout.row_ids + aligned(kHeadRowsMax * sizeof(int32_t));
+  layout.banned = layout.samples + aligned(kHeadRowsMax * sizeof(kernels::DeviceSampleRow));
+  layout.drawn = layout.banned + aligned(kBannedMax * sizeof(int32_t));
+  layout.views = layout.drawn + aligned(kHeadRowsMax * sizeof(int32_t));
   const size_t views = aligned(static_cast<size_t>(limits.sequences) * sizeof(kernels::KvView));
   layout.tables = layout.views + static_cast<size_t>(limits.groups) * views;
   layout.total = aligned(layout.tables + table_entries * sizeof(uint8_t*));
@@ -64,6 +66,7 @@ Result<std::unique_ptr<DeviceStep>> DeviceStep::create(DeviceMemory& device, Lim
   FSV_TRY(step->make_room(table_entries_at_first(limits)));
   const auto logit_bytes = static_cast<size_t>(limits.logit_rows * limits.logit_stride) * sizeof(float);
   FSV_ASSIGN(step->logits_, PinnedBuffer::allocate(device.device(), logit_bytes));
+  FSV_ASSIGN(step->drawn_, PinnedBuffer::allocate(device.device(), kHeadRowsMax * sizeof(int32_t)));
   return step;
 }
 
@@ -149,9 +152,35 @@ const int32_t* DeviceStep::stage_rows(DeviceStream& stream, const int32_t* rows,
   return reinterpret_cast<const int32_t*>(inputs_.data() + layout_.row_ids);
 }
 
-void DeviceStep::fetch_logits(DeviceStream& stream, const Rows& logits) {
-  stream.copy_to_host(logits_.data(), logits.data,
-                      static_cast<size_t>(logits.count * limits_.logit_stride) * sizeof(float));
+void DeviceStep::fetch_logits(DeviceStream& stream, const Rows& logits, size_t begin, size_t end) {
+  const size_t row_bytes = static_cast<size_t>(limits_.logit_stride) * sizeof(float);
+  stream.copy_to_host(logits_.data() + begin * row_bytes, logits.row(static_cast<int64_t>(begin)),
+                      (end - begin) * row_bytes);
+}
+
+void DeviceStep::stage_samples(DeviceStream& stream, std::span<const kernels::DeviceSampleRow> rows,
+                               std::span<const int32_t> banned) {
+  uint8_t* const slot = next_slot(stream);
+  const size_t banned_at = layout_.banned - layout_.samples;
+  std::memcpy(slot, rows.data(), rows.size_bytes());
+  if (!banned.empty()) std::memcpy(slot + banned_at, banned.data(), banned.size_bytes());
+  stream.copy_to_device(inputs_.data() + layout_.samples, slot, banned_at + banned.size_bytes());
+}
+
+void DeviceStep::draw(DeviceStream& stream, const Rows& logits, size_t begin, size_t end) {
+  kernels::DeviceSampleArgs args = {};
+  args.logits = logits.row(static_cast<int64_t>(begin));
+  args.stride = logits.stride;
+  args.rows = static_cast<int32_t>(end - begin);
+  args.vocabulary = static_cast<int32_t>(logits.cols);
+  args.parameters = reinterpret_cast<const kernels::DeviceSampleRow*>(inputs_.data() + layout_.samples) + begin;
+  args.banned = reinterpret_cast<const int32_t*>(inputs_.data() + layout_.banned);
+  args.token_ids = reinterpret_cast<int32_t*>(inputs_.data() + layout_.drawn) + begin;
+  stream.launch(stream.kernels().sample, "sample", args);
+}
+
+void DeviceStep::fetch_drawn(DeviceStream& stream, size_t count) {
+  stream.copy_to_host(drawn_.data(), inputs_.data() + layout_.drawn, count * sizeof(int32_t));
 }
 
 }  // namespace fastserve

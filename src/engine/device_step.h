@@ -35,6 +35,8 @@ class DeviceStep {
     int64_t logit_rows = 0, logit_stride = 0;
   };
   static constexpr int32_t kGraphsMax = 256;
+  static constexpr int32_t kHeadRowsMax = 64;  // of one piece of the head
+  static constexpr size_t kBannedMax = 64;
 
   static Result<std::unique_ptr<DeviceStep>> create(DeviceMemory& device, LimitResource& memory, const Limits& limits);
   // Of the device's memory.
@@ -48,11 +50,20 @@ class DeviceStep {
   // Row numbers for the head; valid until the next stage().
   const int32_t* stage_rows(DeviceStream& stream, const int32_t* rows, int32_t count);
 
-  // Rows of logits on their way to the host, there once the stream was waited for.
-  void fetch_logits(DeviceStream& stream, const Rows& logits);
+  // Rows [begin, end) of logits on their way to the host, there once the stream was waited for.
+  void fetch_logits(DeviceStream& stream, const Rows& logits, size_t begin, size_t end);
   const float* logits(size_t row) const {
     return reinterpret_cast<const float*>(logits_.data()) + static_cast<int64_t>(row) * limits_.logit_stride;
   }
+  // Sends what rows of logits are drawn by, at most kHeadRowsMax of them, and the tokens (at most kBannedMax) that
+  // those cannot draw which count any.
+  void stage_samples(DeviceStream& stream, std::span<const kernels::DeviceSampleRow> rows,
+                     std::span<const int32_t> banned);
+  // Draws from rows [begin, end) of logits; they are changed.
+  void draw(DeviceStream& stream, const Rows& logits, size_t begin, size_t end);
+  // What was drawn for the first `count` rows, there once the stream was waited for.
+  void fetch_drawn(DeviceStream& stream, size_t count);
+  int32_t drawn(size_t row) const { return reinterpret_cast<const int32_t*>(drawn_.data())[row]; }
 
   // The graph of these layers, recorded by `queue_work` when it is wanted first. False: there is none, and the work is
   // to be queued as it is.
@@ -77,7 +88,7 @@ class DeviceStep {
   using GraphKey = std::tuple<StepBucket, int32_t, int32_t>;
   // Where inputs lie, from the beginning of the device's buffer and of each of the host's slots.
   struct Layout {
-    size_t positions = 0, row_ids = 0, views = 0, tables = 0, total = 0;
+    size_t positions = 0, row_ids = 0, samples = 0, banned = 0, drawn = 0, views = 0, tables = 0, total = 0;
   };
   static constexpr int kSlots = 4;
   static Layout layout_of(const Limits& limits, size_t table_entries);
@@ -93,7 +104,7 @@ class DeviceStep {
   Buffer inputs_;       // on the device
   PinnedBuffer slots_;  // kSlots times as much
   int slots_used_ = 0;  // since the stream was idle
-  PinnedBuffer logits_;
+  PinnedBuffer logits_, drawn_;
   const kernels::KvView* view_pointers_[KvSlice::kGroupsMax] = {};  // of the view that stage() returned last
   std::map<GraphKey, std::shared_ptr<DeviceGraph>> graphs_;         // null: cannot be recorded
 };

@@ -19,6 +19,13 @@ Status not_finite(const LogitRow& row, std::string_view what) {
                        what, "): damaged weights, or values too large"));
 }
 
+// A token that a device drew, or why there is none.
+Result<SampleResult> drawn_on_device(const LogitRow& row, int32_t token) {
+  if (token >= 0) return SampleResult{token};
+  if (token == kernels::kDeviceSampleNotFinite) return not_finite(row, "a logit is NaN or infinite");
+  return Status::from_literal(StatusCode::kInternal, "no token can be drawn: every logit is -inf or banned");
+}
+
 template <typename T>
 void make_room(std::vector<T>& vector, size_t count) {
   if (vector.capacity() - vector.size() < count) vector.reserve(std::max(2 * vector.size(), vector.size() + count));
@@ -105,6 +112,12 @@ void Engine::sample_row(const LogitRow& row, size_t index, int32_t drawn_before,
   Drawn& drawn = drawn_[index];
   drawn.status = {};
   drawn.top.clear();
+  if (const std::optional<int32_t> token = runner_.drawn_token(index)) {
+    const Result<SampleResult> result = drawn_on_device(row, *token);
+    if (result.ok()) drawn.result = *result;
+    drawn.status = result.status();
+    return;
+  }
   const Sequence& sequence = *row.sequence;
   const RequestParameters& parameters = sequence.request->parameters;
   const LogitsRow logits(runner_.logits(index), runner_.logit_maxima(index));

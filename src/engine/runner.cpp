@@ -120,6 +120,12 @@ void Runner::queue_layers(int32_t rows_max, int32_t layers_max) {
   if (next_layer_ == model.def->shape().layer_count) phase_ = Phase::kHead;
 }
 
+std::optional<int32_t> Runner::drawn_token(size_t chunk_row) const {
+  const LoadedModel& model = *batch_->model();
+  if (model.device_step == nullptr) return std::nullopt;
+  return draws_.token(*model.device_step, chunk_row);
+}
+
 std::span<const float> Runner::logits(size_t chunk_row) const {
   const LoadedModel& model = *batch_->model();
   const Rows logits = model.workspace.logits(model.workspace.logit_row_capacity());
@@ -157,7 +163,7 @@ void Runner::advance_head(int32_t panels_max) {
   head_panel_ = 0;
   chunk_ready_ = true;
   if (model.device_step != nullptr) {
-    model.device_step->fetch_logits(*device_.stream, model.workspace.logits(row_count));
+    draws_.queue(*device_.stream, *model.device_step, model.workspace.logits(row_count), chunk());
   }
   if (chunk_end_ == logit_rows_.size()) phase_ = Phase::kIdle;
 }

@@ -5,16 +5,9 @@
 #include <vector>
 
 #include "engine/batch.h"
-#include "engine/device_step.h"
+#include "engine/device_draws.h"
 
 namespace fastserve {
-
-// A row whose logits are wanted.
-struct LogitRow {
-  int32_t row = 0;
-  Sequence* sequence = nullptr;
-  int32_t position = 0;  // of the row's token
-};
 
 class Runner {
  public:
@@ -36,6 +29,9 @@ class Runner {
   size_t ready_count() const { return chunk_ready_ ? chunk_end_ - chunk_begin_ : 0; }  // of chunk()
   int32_t layer_rows_left() const { return batch_->row_count() - next_row_; }          // of the layer under way
   int32_t layers_left() const;                                                         // it included
+  // The token that the device has drawn from a row of the chunk, or a kernels::DeviceSampleError. Nothing: logits() has
+  // the row.
+  std::optional<int32_t> drawn_token(size_t chunk_row) const;
   // One row of the chunk's logits.
   std::span<const float> logits(size_t chunk_row) const;
   // The largest logit of each kernels::kLogitBlock, where the head has found them out; else nothing.
@@ -56,7 +52,7 @@ class Runner {
   }
 
  private:
-  static constexpr size_t kChunkRowsMax = 64;
+  static constexpr size_t kChunkRowsMax = DeviceStep::kHeadRowsMax;
   ForwardPass pass(const BatchView& rows);
   BatchView staged(const BatchView& rows);
   void advance_layer(int32_t rows_max);
@@ -77,6 +73,7 @@ class Runner {
   const Batch* staged_batch_ = nullptr;
   uint64_t staged_version_ = 0;
   StepBucket bucket_;
+  DeviceDraws draws_;
 };
 
 }  // namespace fastserve

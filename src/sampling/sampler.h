@@ -54,6 +54,7 @@ class Sampler {
   Sampler() = default;
   explicit Sampler(const SamplingParameters& parameters)
       : parameters_(parameters), mirostat_mu_(2 * parameters.mirostat_tau) {}
+  const SamplingParameters& parameters() const { return parameters_; }
   // `banned` ids cannot be drawn (sorted or not; few; ids outside the row are ignored). `draw_index` is the number
   // of tokens drawn before in this request: the random number is a pure function of (seed, draw_index). Logits are
   // not changed; -inf means impossible. The largest logit wins ties by lowest id.

@@ -36,6 +36,7 @@ class OnFakeDevice : public ::testing::Test {
     fake.has_pages = false;
     fake.memory_bytes = 0;
     fake.refuses_graphs = false;
+    fake.lacks_sampling = false;
     fake.device_count = 1;
   }
   static void expect_nothing_left(const std::string& when) {

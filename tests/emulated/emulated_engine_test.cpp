@@ -43,6 +43,33 @@ void expect_cpus(const TinyShape& shape, const EditEngine& edit, float tolerance
 
 TEST_F(EmulatedEngine, ScoresAsTheCpu) { expect_cpus(shape_of(kTinyQ8_0), nullptr, 2e-2f); }
 
+// The same logits, drawn from by the device's kernel and, since log-probabilities are asked for, by the CPU's sampler.
+TEST_F(EmulatedEngine, DrawsTheTokensThatTheCpuDrawsFromItsLogits) {
+  const TemporaryFile file{shape_of(kTinyQ8_0)};
+  Host device(file.path(), on_device());
+  auto ask = [&](uint32_t reports_logprobs) {
+    std::vector<fsv_request> requests;
+    for (uint32_t i = 0; i < 6; ++i) {
+      requests.push_back(device.generate(random_prompt(i, 5), 5, [&](GenerateSettings& config) {
+        config.report_logprobs = reports_logprobs;
+        config.draw.temperature = i == 0 ? 0.0F : 0.7F + 0.1F * static_cast<float>(i);
+        config.draw.seed = i;
+        config.draw.top_k = i % 2 == 0 ? 20 : 0;
+        config.draw.top_p = i % 3 == 0 ? 0.8F : 1.0F;
+        config.draw.min_p = i == 5 ? 0.1F : 0.0F;
+      }));
+    }
+    device.run();
+    std::vector<std::vector<int32_t>> tokens;
+    for (const fsv_request request : requests) tokens.push_back(device.reply(request).ids);
+    return tokens;
+  };
+  const std::vector<std::vector<int32_t>> drawn_by_cpu = ask(1);
+  const int64_t bytes_down = fake_device().bytes_down;
+  EXPECT_EQ(ask(0), drawn_by_cpu);
+  EXPECT_LE(fake_device().bytes_down - bytes_down, 6 * 5 * 8 * 4);  // tokens alone, with those behind guesses
+}
+
 class EmulatedEngineSlow : public EmulatedEngine {};
 
 TEST_F(EmulatedEngineSlow, EveryWeightType) {

@@ -17,11 +17,13 @@ struct FakeDeviceControl {
   std::atomic<bool> has_pages{false};       // of devices opened from now on
   std::atomic<uint64_t> memory_bytes{0};    // that can be allocated; 0: all there is
   std::atomic<bool> refuses_graphs{false};  // recording fails
+  std::atomic<bool> lacks_sampling{false};  // no kernel for it, in libraries opened from now on
   std::atomic<int32_t> device_count{1};
 
   std::atomic<int64_t> calls{0};
   std::atomic<int64_t> allocations{0}, host_allocations{0}, pages_mapped{0};
   std::atomic<int64_t> copies_up{0}, copies_down{0}, copies_inside{0}, waits{0};
+  std::atomic<int64_t> bytes_down{0}, draws{0};  // draws: rows
   std::atomic<int64_t> kernels{0}, graphs_recorded{0}, graphs_launched{0};
   // Live now.
   std::atomic<int64_t> devices_open{0}, queues_open{0}, blocks_live{0}, host_blocks_live{0}, pages_live{0};

@@ -133,6 +133,7 @@ DeviceResult copy_to_device(DeviceQueue* queue, void* target, const void* source
 DeviceResult copy_to_host(DeviceQueue* queue, void* target, const void* source, size_t size_bytes,
                           DeviceMessage* message) {
   ++control().copies_down;
+  control().bytes_down += static_cast<int64_t>(size_bytes);
   return queue_work(queue, "copy_to_host", message, [=] { std::memcpy(target, source, size_bytes); });
 }
 
@@ -248,7 +249,14 @@ const DeviceApi& table() {
 
 extern "C" __attribute__((visibility("default"))) const fastserve::kernels::DeviceApi* fsv_cuda_device_api(
     uint32_t version) {
-  return version == fastserve::kernels::kDeviceApiVersion ? &fastserve::kernels::table() : nullptr;
+  if (version != fastserve::kernels::kDeviceApiVersion) return nullptr;
+  static fastserve::kernels::DeviceKernels kernels;
+  static fastserve::kernels::DeviceApi api;
+  kernels = fastserve::test::fake_kernels();
+  if (fastserve::test::control().lacks_sampling) kernels.sample = nullptr;
+  api = fastserve::kernels::table();
+  api.kernels = &kernels;
+  return &api;
 }
 
 extern "C" __attribute__((visibility("default"))) fastserve::test::FakeDeviceControl* fsv_fake_device_control() {

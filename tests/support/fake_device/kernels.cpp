@@ -1,12 +1,15 @@
 // The fake device's kernels: the library's own ops on this processor, run when the queue is waited for. Descriptors are
 // read when the work is queued, as on a device.
+#include <algorithm>
 #include <array>
+#include <cmath>
 #include <vector>
 
 #include "backend/executor.h"
 #include "ops/attention.h"
 #include "ops/elementwise.h"
 #include "ops/matmul.h"
+#include "sampling/sampler.h"
 #include "support/fake_device/fake_device.h"
 
 namespace fastserve::test {
@@ -203,6 +206,36 @@ DeviceResult softcap(DeviceQueue* queue, const kernels::DeviceSoftcapArgs* args,
   });
 }
 
+// The CPU's sampler itself. Its errors have one cause for each code.
+int32_t sample_row(const kernels::DeviceSampleArgs& args, int32_t row) {
+  const kernels::DeviceSampleRow& from = args.parameters[row];
+  SamplingParameters parameters;
+  parameters.temperature = from.temperature;
+  parameters.top_p = from.top_p;
+  parameters.min_p = from.min_p;
+  parameters.top_k = from.top_k;
+  parameters.seed = from.seed;
+  parameters.stream = from.stream;
+  float* const logits = args.logits + row * args.stride;
+  const auto count = static_cast<size_t>(args.vocabulary);
+  SamplerScratch scratch;
+  if (!scratch.reserve(args.vocabulary).ok()) std::abort();
+  const Result<SampleResult> drawn =
+      Sampler(parameters)
+          .sample(std::span<const float>(logits, count), {args.banned + from.banned_begin, from.banned_count},
+                  from.draw_index, false, scratch);
+  std::fill_n(logits, count, NAN);  // a device may change them: nobody reads them any more
+  if (drawn.ok()) return drawn->token_id;
+  return drawn.status().code() == StatusCode::kCorrupt ? kernels::kDeviceSampleNotFinite : kernels::kDeviceSampleNone;
+}
+
+DeviceResult sample(DeviceQueue* queue, const kernels::DeviceSampleArgs* args, DeviceMessage* message) {
+  return queue_kernel(queue, "sample", *args, message, [](const kernels::DeviceSampleArgs& a) {
+    control().draws += a.rows;
+    for (int32_t row = 0; row < a.rows; ++row) a.token_ids[row] = sample_row(a, row);
+  });
+}
+
 // Kernels whose arguments hold no descriptors.
 template <auto kKernel, typename Args>
 DeviceResult plain(DeviceQueue* queue, const Args* args, DeviceMessage* message) {
@@ -219,6 +252,7 @@ const kernels::DeviceKernels& fake_kernels() {
     table.get_rows = get_rows;
     table.select_rows = select_rows;
     table.softcap = softcap;
+    table.sample = sample;
     table.matmul = matmul;
     table.matmul_scratch_bytes = matmul_scratch_bytes;
     table.rope_append = rope_append;
