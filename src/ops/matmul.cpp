@@ -144,6 +144,14 @@ kernels::DeviceMatmulArgs device_args(const Device& device, const Rows& input, M
   return args;
 }
 
+void set_norm(const NormSpec& norm, kernels::DeviceMatmulInput& input) {
+  input.prologue = norm.bias != nullptr ? kernels::DevicePrologue::kLayerNorm : kernels::DevicePrologue::kRmsNorm;
+  input.norm_weight = norm.weight->vector;
+  input.norm_bias = norm.bias != nullptr ? norm.bias->vector : nullptr;
+  input.weight_offset = norm.weight_offset;
+  input.eps = norm.eps;
+}
+
 void launch_matmul(const Device& device, kernels::DeviceMatmulArgs& args) {
   DeviceStream& stream = *device.stream;
   if (args.input.m == 0) return;
@@ -185,12 +193,7 @@ void matmul_normed(const Device& device, const Rows& input, const NormSpec& norm
                    MatmulOutputs outputs) {
   if (device.stream != nullptr) {
     kernels::DeviceMatmulArgs args = device_args(device, input, outputs);
-    args.input.prologue =
-        norm.bias != nullptr ? kernels::DevicePrologue::kLayerNorm : kernels::DevicePrologue::kRmsNorm;
-    args.input.norm_weight = norm.weight->vector;
-    args.input.norm_bias = norm.bias != nullptr ? norm.bias->vector : nullptr;
-    args.input.weight_offset = norm.weight_offset;
-    args.input.eps = norm.eps;
+    set_norm(norm, args.input);
     launch_matmul(device, args);
     return;
   }
@@ -224,6 +227,15 @@ void matmul_normed(const Device& device, const Rows& input, const NormSpec& norm
   }
   if (forms.rounded) round_rows(device, normed, scratch);
   run_matmuls(device, normed, scratch, outputs);
+}
+
+void matmul_normed_gating(const Device& device, const Rows& input, const NormSpec& norm, const MatmulOutput& gate,
+                          const MatmulOutput& up, kernels::Activation activation) {
+  kernels::DeviceMatmulArgs args = device_args(device, input, {gate, up});
+  set_norm(norm, args.input);
+  args.gates_outputs = 1;
+  args.output_activation = activation;
+  launch_matmul(device, args);
 }
 
 void matmul_gated(const Device& device, const Rows& gate, const Rows* up, kernels::Activation activation,
