@@ -48,8 +48,8 @@ struct NormSpec {
 // matmul of norm(input).
 void matmul_normed(const Device& device, const Rows& input, const NormSpec& norm, const InputScratch& scratch,
                    MatmulOutputs outputs);
-// gate.data = activation(norm(input) * gate^T) * (norm(input) * up^T), in one pass over both weights. Of a device: a CPU
-// gates while it quantises for the next product (matmul_gated). What lies at up.data is lost.
+// gate.data = activation(norm(input) * gate^T) * (norm(input) * up^T), in one pass over both weights. Of a device: a
+// CPU gates while it quantises for the next product (matmul_gated). What lies at up.data is lost.
 void matmul_normed_gating(const Device& device, const Rows& input, const NormSpec& norm, const MatmulOutput& gate,
                           const MatmulOutput& up, kernels::Activation activation);
 // matmul of activation(gate) * up.
