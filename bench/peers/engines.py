@@ -4,6 +4,8 @@ Metrics: "prefill" (one prompt), "decode" (one stream from an empty context), "d
 starts to first token, per second: one over the wall time).
 """
 import json
+import mmap
+import os
 import subprocess
 import time
 from dataclasses import dataclass
@@ -25,10 +27,22 @@ def output_of(command):
     return result.stdout
 
 
-def seconds_of(command):
+def start_rate(command, load):
+    """Of processes that begin while the system has free memory at hand and the model in its page cache. A virtual
+    machine's host may have taken free memory back, and gives it again at a tenth of the speed: whoever allocates first
+    would pay for all."""
+    with open(load.model, "rb") as file:
+        while file.read(1 << 24):
+            pass
+    size = os.path.getsize(load.model) * 5 // 4 + (1 << 29)
+    with mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE) as memory:
+        if hasattr(mmap, "MADV_HUGEPAGE"):
+            memory.madvise(mmap.MADV_HUGEPAGE)
+        for offset in range(0, size, mmap.PAGESIZE):
+            memory[offset] = 1
     begin = time.monotonic()
     output_of(command)
-    return time.monotonic() - begin
+    return 1 / (time.monotonic() - begin)
 
 
 class Fastserve:
@@ -45,8 +59,8 @@ class Fastserve:
         for streams in load.streams:
             many = json.loads(output_of([*common, "--prompt-tokens", "0", *decode, "--streams", str(streams)]))
             rates[f"decode@{streams}"] = many["decode_tokens_per_second"]
-        rates["start"] = 1 / seconds_of([self.program, "run", "--model", load.model, "--threads", str(load.threads),
-                                         "--raw", "--prompt", "Once", "--max-tokens", "1", "--json"])
+        rates["start"] = start_rate([self.program, "run", "--model", load.model, "--threads", str(load.threads), "--raw",
+                                     "--prompt", "Once", "--max-tokens", "1", "--json"], load)
         return rates
 
 
@@ -62,7 +76,7 @@ class Llama:
         rates = {"prefill" if row["n_prompt"] else "decode": row["avg_ts"] for row in rows}
         for streams in load.streams:
             rates[f"decode@{streams}"] = self.batched(load, streams)
-        rates["start"] = 1 / seconds_of([*bench, "-p", "0", "-n", "1", "--no-warmup"])
+        rates["start"] = start_rate([*bench, "-p", "0", "-n", "1", "--no-warmup"], load)
         return rates
 
     def batched(self, load, streams):

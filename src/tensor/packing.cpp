@@ -112,31 +112,57 @@ void pack_quantised(DType type, PackedLayout layout, const uint8_t* source, int6
   }
 }
 
-void pack_f32(const uint8_t* source, int64_t row_count, int64_t cols, uint8_t* panel) {
-  for (int64_t row = 0; row < row_count; ++row) {
-    const uint8_t* from = source + row * cols * 4;
-    for (int64_t k = 0; k < cols; ++k) std::memcpy(panel + (k * kPanelRows + row) * 4, from + k * 4, 4);
+// Rows of words, `stride` bytes apart; those of 16 rows lie together.
+void interleave_words(const uint8_t* source, int64_t stride, int64_t row_count, int64_t words, uint8_t* panel) {
+  constexpr int64_t kStep = 16;  // words at a time: what is written stays near
+  constexpr int64_t kVectorBytes = 4 * kPanelRows;
+  for (int64_t begin = 0; begin < words; begin += kStep) {
+    const int64_t end = std::min(begin + kStep, words);
+    int64_t row = 0;
+    for (; row + 4 <= row_count && end - begin == kStep; row += 4) {
+      for (int64_t word = begin; word < end; word += 4) {
+        turn_words(source + row * stride + word * 4, stride, panel + word * kVectorBytes + row * 4, kVectorBytes);
+      }
+    }
+    for (; row < row_count; ++row) {
+      const uint8_t* from = source + row * stride;
+      for (int64_t word = begin; word < end; ++word) {
+        store_word(panel + word * kVectorBytes + row * 4, load_word(from + word * 4));
+      }
+    }
   }
+}
+
+void pack_f32(const uint8_t* source, int64_t row_count, int64_t cols, uint8_t* panel) {
+  interleave_words(source, cols * 4, row_count, cols, panel);
 }
 
 void pack_f16(const uint8_t* source, int64_t row_count, int64_t cols, uint8_t* panel) {
-  for (int64_t row = 0; row < row_count; ++row) {
-    const uint8_t* from = source + row * cols * 2;
-    for (int64_t k = 0; k < cols; ++k) std::memcpy(panel + (k * kPanelRows + row) * 2, from + k * 2, 2);
-  }
-}
-
-void pack_bf16(const uint8_t* source, int64_t row_count, int64_t cols, uint8_t* panel) {
-  constexpr int64_t kStep = 32;  // columns at a time: what is written stays near
+  constexpr int64_t kStep = 32;
   for (int64_t begin = 0; begin < cols; begin += kStep) {
     const int64_t end = std::min(begin + kStep, cols);
     for (int64_t row = 0; row < row_count; ++row) {
       const uint8_t* from = source + row * cols * 2;
-      uint8_t* to = panel + row * 4;
-      for (int64_t k = begin; k + 1 < end; k += 2) std::memcpy(to + k * 2 * kPanelRows, from + k * 2, 4);
-      if (end % 2 != 0) std::memcpy(to + (end - 1) * 2 * kPanelRows, from + (end - 1) * 2, 2);
+      for (int64_t k = begin; k < end; ++k) std::memcpy(panel + (k * kPanelRows + row) * 2, from + k * 2, 2);
     }
   }
+}
+
+// Pairs of columns are words.
+void pack_bf16(const uint8_t* source, int64_t row_count, int64_t cols, uint8_t* panel) {
+  interleave_words(source, cols * 2, row_count, cols / 2, panel);
+  if (cols % 2 == 0) return;
+  for (int64_t row = 0; row < row_count; ++row) {
+    std::memcpy(panel + (cols - 1) * 2 * kPanelRows + row * 4, source + (row * cols + cols - 1) * 2, 2);
+  }
+}
+
+// Whether packing writes every byte of the panel.
+bool fills_panel(PackedLayout layout, int64_t row_count, int64_t cols) {
+  const bool is_plain =
+      layout == PackedLayout::kF32 || layout == PackedLayout::kF16 || (layout == PackedLayout::kBF16 && cols % 2 == 0);
+  return is_plain && row_count == kPanelRows &&
+         packed_panel_bytes(layout, cols) == cols * kPanelRows * (layout == PackedLayout::kF32 ? 4 : 2);
 }
 
 }  // namespace
@@ -218,7 +244,9 @@ void pack_panel(DType type, const void* source, int64_t row_count, int64_t cols,
   const auto* from = static_cast<const uint8_t*>(source);
   auto* panel = static_cast<uint8_t*>(destination);
   if (pack_words(type, from, row_count, cols, panel)) return;
-  std::memset(panel, 0, static_cast<size_t>(packed_panel_bytes(layout, cols)));
+  if (!fills_panel(layout, row_count, cols)) {
+    std::memset(panel, 0, static_cast<size_t>(packed_panel_bytes(layout, cols)));
+  }
   switch (layout) {
     case PackedLayout::kNone:
     case PackedLayout::kCount:
