@@ -21,6 +21,7 @@ struct Task {
   const char* name;
   std::string prompt;
   uint32_t max_tokens;
+  float temperature = 0;  // what is drawn from all words hardly repeats itself
 };
 
 const char* const kRecord =
@@ -52,6 +53,8 @@ std::vector<Task> tasks() {
       {"new: story", "Once upon a time, in a village by the sea, there lived an old woman who", 128},
       {"new: explanation", "The reason why the sky is blue during the day and red in the evening is that", 128},
       {"new: after a long text", std::string(kText) + "\n\nWhat nobody in the room dared to say was that", 128},
+      {"drawn: story", "Once upon a time, in a village by the sea, there lived an old woman who", 128, 1},
+      {"drawn: after a long text", std::string(kText) + "\n\nWhat nobody in the room dared to say was that", 128, 1},
   };
 }
 
@@ -90,6 +93,10 @@ class Bench {
     config.max_tokens = task.max_tokens;
     config.ignore_eos = 1;
     config.speculation = speculation;
+    fsv_sampling sampling;
+    fsv_sampling_init(&sampling, sizeof(sampling));
+    sampling.temperature = task.temperature;
+    config.sampling = &sampling;
     fsv_request request = 0;
     check(fsv_submit_generate(engine_, model_, &config, &request, &error_), error_);
     Answer answer;
