@@ -2,6 +2,7 @@
 #include "api/arguments.h"
 #include "api/handles.h"
 #include "api/shim.h"
+#include "base/heap.h"
 #include "engine/model_facts.h"
 
 namespace {
@@ -46,6 +47,7 @@ void fsv_ticket_info_init(fsv_ticket_info* info, uint32_t struct_size) { init_st
 fsv_status fsv_model_inspect(const char* path, size_t path_size, fsv_model_info* info, fsv_error* error) {
   return shim(error, [&]() -> Status {
     FSV_ASSIGN(const std::string_view checked, path_argument(path, path_size));
+    const HeapTrim trim;
     FSV_ASSIGN(const std::unique_ptr<ModelSource> source, open_model_source(checked));
     return fill_model_info(try_model(*source), info);
   });
@@ -57,6 +59,7 @@ fsv_status fill_json(const char* path, size_t path_size, std::string (*describe)
                      size_t capacity, size_t* size, fsv_error* error) {
   return shim(error, [&]() -> Status {
     FSV_ASSIGN(const std::string_view checked, path_argument(path, path_size));
+    const HeapTrim trim;
     FSV_ASSIGN(const std::unique_ptr<ModelSource> source, open_model_source(checked));
     const std::string json = describe(*source);
     return fill_array(json.data(), json.size(), buffer, capacity, size);

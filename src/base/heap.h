@@ -53,6 +53,12 @@ class HeapAccount {
 
 // Gives memory that is free back to the system, after work that took much and gave it back. A millisecond or so.
 void trim_heap() noexcept;
+struct HeapTrim {  // at the end of a scope
+  HeapTrim() = default;
+  ~HeapTrim() { trim_heap(); }
+  HeapTrim(const HeapTrim&) = delete;
+  HeapTrim& operator=(const HeapTrim&) = delete;
+};
 // The heap that is in use says how; without one nothing is done.
 void set_heap_trim(void (*trim)()) noexcept;
 

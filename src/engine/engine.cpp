@@ -4,6 +4,8 @@
 #include <algorithm>
 #include <chrono>
 
+#include "base/heap.h"
+
 namespace fastserve {
 namespace {
 
@@ -147,6 +149,7 @@ void Engine::shutdown(uint64_t timeout_us) {
   is_stopped_ = true;
   settled_.notify_all();
   if (retired_models_ != nullptr) retired_models_->close();
+  trim_heap();
   if (events_ != nullptr) events_->wake_waiters();
 }
 

@@ -3,6 +3,7 @@
 #include <chrono>
 
 #include "base/format.h"
+#include "base/heap.h"
 #include "engine/engine.h"
 
 namespace fastserve {
@@ -18,6 +19,7 @@ Status unknown_ticket(bool is_own) {
 Result<MemoryEstimate> Engine::estimate(LoadRequest request, const EngineOptions& options) {
   const EngineOptions complete = with_defaults(options);
   if (request.files == nullptr) request.files = complete.files;
+  const HeapTrim trim;
   return estimate_memory(request.files, request.path, request.options, complete);
 }
 

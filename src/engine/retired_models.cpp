@@ -2,12 +2,21 @@
 #include "engine/retired_models.h"
 
 #include <algorithm>
+#include <utility>
+
+#include "base/heap.h"
 
 namespace fastserve {
 
 std::shared_ptr<LoadedModel> RetiredModels::create_model(const std::shared_ptr<RetiredModels>& home) {
   auto model = std::make_unique<LoadedModel>();
-  if (home == nullptr) return model;
+  if (home == nullptr) {
+    auto end = [](LoadedModel* ended) noexcept {
+      delete ended;
+      trim_heap();
+    };
+    return {model.release(), std::move(end)};
+  }
   auto retire = [home](LoadedModel* retired) noexcept { home->take(std::unique_ptr<LoadedModel>(retired)); };
   return {model.release(), std::move(retire)};
 }
@@ -30,6 +39,10 @@ void RetiredModels::take(std::unique_ptr<LoadedModel> model) noexcept {
 
 bool RetiredModels::drop_once() noexcept {
   if (dropped_ == nullptr) {
+    if (std::exchange(wants_trim_, false)) {
+      trim_heap();
+      return true;
+    }
     const std::lock_guard lock(mutex_);
     dropped_ = std::move(first_);
     if (dropped_ == nullptr) return false;
@@ -38,6 +51,7 @@ bool RetiredModels::drop_once() noexcept {
   Buffer* buffer = next_buffer(*dropped_);
   if (buffer == nullptr) {
     dropped_.reset();
+    wants_trim_ = true;
     return true;
   }
   const uint64_t part = std::min(kPieceBytes, buffer->size_bytes() - discarded_bytes_);
@@ -51,7 +65,7 @@ bool RetiredModels::drop_once() noexcept {
 
 bool RetiredModels::empty() const noexcept {
   const std::lock_guard lock(mutex_);
-  return first_ == nullptr && dropped_ == nullptr;
+  return first_ == nullptr && dropped_ == nullptr && !wants_trim_;
 }
 
 void RetiredModels::close() noexcept {

@@ -30,6 +30,7 @@ class RetiredModels {
   bool is_closed_ = false;
   std::unique_ptr<LoadedModel> dropped_;  // is going
   uint64_t discarded_bytes_ = 0;          // of its next buffer
+  bool wants_trim_ = false;               // its objects on the heap have gone, and not yet their pages
 };
 
 }  // namespace fastserve
