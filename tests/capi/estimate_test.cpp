@@ -147,7 +147,7 @@ bool huge_pages_for_all() {
 }
 
 // Everything that was estimated gets used: all of the KV, all rows of a step, and of logits.
-class ResidentEstimate : public ::testing::TestWithParam<int> {
+class ResidentEstimateModel : public ::testing::TestWithParam<int> {
  protected:
   void compare_with_system(const char* name) {
     const std::string path = std::string(FASTSERVE_MODEL_DIR) + "/" + name;
@@ -187,13 +187,13 @@ class ResidentEstimate : public ::testing::TestWithParam<int> {
     EXPECT_LE(ratio, 1.06);
   }
 };
-TEST_P(ResidentEstimate, SmolLm2) { compare_with_system("smollm2-135m-instruct-q4_1.gguf"); }
-TEST_P(ResidentEstimate, Gemma3) { compare_with_system("gemma-3-270m-q4_k_m.gguf"); }
-INSTANTIATE_TEST_SUITE_P(Model, ResidentEstimate, ::testing::Range(0, 3));
+TEST_P(ResidentEstimateModel, SmolLm2) { compare_with_system("smollm2-135m-instruct-q4_1.gguf"); }
+TEST_P(ResidentEstimateModel, Gemma3) { compare_with_system("gemma-3-270m-q4_k_m.gguf"); }
+INSTANTIATE_TEST_SUITE_P(All, ResidentEstimateModel, ::testing::Range(0, 3));
 
-class ResidentAfter : public ::testing::TestWithParam<bool> {};
+class ResidentAfterModel : public ::testing::TestWithParam<bool> {};
 // What a model took is the system's again with the engine, and what an estimate took with its answer.
-TEST_P(ResidentAfter, NothingStays) {
+TEST_P(ResidentAfterModel, NothingStays) {
   const std::string path = std::string(FASTSERVE_MODEL_DIR) + "/gemma-3-270m-q4_k_m.gguf";
   if (!std::filesystem::exists(path)) GTEST_SKIP() << path << " is missing";
   auto live = [&] {
@@ -212,7 +212,7 @@ TEST_P(ResidentAfter, NothingStays) {
   // Of some 280 MB; what the program keeps of its first time is a part of it. The heap kept 32 without its trims.
   EXPECT_LE(process_bytes("RssAnon"), before + (12U << 20));
 }
-INSTANTIATE_TEST_SUITE_P(Model, ResidentAfter, ::testing::Bool());
+INSTANTIATE_TEST_SUITE_P(All, ResidentAfterModel, ::testing::Bool());
 
 TEST(Estimate, OfABufferKeepsAndReleasesNothing) {
   const std::vector<uint8_t> bytes = tiny_gguf(TinyShape{});
