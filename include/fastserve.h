@@ -282,7 +282,7 @@ typedef struct fsv_engine_config {
   uint32_t max_pending_events;   /* of one request before it pauses; 0: 256 */
   uint64_t memory_budget_bytes;  /* weights, KV and activations together; 0: no limit but the machine's */
   uint64_t kv_bytes;             /* KV pool of each model; 0: by context and max_sequences, within the budget */
-  fsv_log_function log;          /* NULL: silent */
+  fsv_log_function log;          /* NULL: with a log_level lines wait for fsv_engine_read_log */
   void* log_user;
   int32_t log_level;        /* FSV_LOG_* */
   uint32_t thread_priority; /* FSV_THREADS_* */
@@ -337,6 +337,13 @@ FSV_API fsv_status fsv_engine_pause(fsv_engine* engine, fsv_error* error);
 FSV_API fsv_status fsv_engine_resume(fsv_engine* engine, fsv_error* error);
 /* Changes step_target_us of the engine's config, from the next step on; 0: none. */
 FSV_API fsv_status fsv_engine_set_step_target(fsv_engine* engine, uint64_t step_target_us, fsv_error* error);
+/* The log, pulled: for hosts whose code must not run on the library's threads, such as those of collectors that stop
+ * threads by signals. Of an engine whose config has a log_level and no `log` (else WRONG_STATE) the last
+ * 256 lines wait, each of at most 500 bytes. Takes the oldest: its FSV_LOG_* level and its text, without a NUL; one that
+ * `buffer` is too small for stays. Blocks until there is one (FSV_OK) or `timeout_us` is over (FSV_ERROR_TIMEOUT);
+ * FSV_ERROR_SHUTDOWN once the engine is released and no line is left. */
+FSV_API fsv_status fsv_engine_read_log(fsv_engine* engine, uint64_t timeout_us, int32_t* level, char* buffer,
+                                       size_t capacity, size_t* size, fsv_error* error);
 
 /* ---------------------------------------------------------------------------------------------------------
  * Models

@@ -530,7 +530,7 @@ namespace Fastserve
         public ulong MemoryBudgetBytes;
         /// <summary>KV pool of each model; 0: by context and max_sequences, within the budget</summary>
         public ulong KvBytes;
-        /// <summary>NULL: silent</summary>
+        /// <summary>NULL: with a log_level lines wait for fsv_engine_read_log</summary>
         public IntPtr Log;
         public IntPtr LogUser;
         /// <summary>FSV_LOG_*</summary>
@@ -1241,6 +1241,8 @@ namespace Fastserve
         internal static extern int fsv_engine_resume(IntPtr @engine, ref RawError @error);
         [DllImport(Library, CallingConvention = CallingConvention.Cdecl)]
         internal static extern int fsv_engine_set_step_target(IntPtr @engine, ulong @step_target_us, ref RawError @error);
+        [DllImport(Library, CallingConvention = CallingConvention.Cdecl)]
+        internal static extern int fsv_engine_read_log(IntPtr @engine, ulong @timeout_us, IntPtr @level, IntPtr @buffer, UIntPtr @capacity, out UIntPtr @size, ref RawError @error);
         [DllImport(Library, CallingConvention = CallingConvention.Cdecl)]
         internal static extern void fsv_model_info_init(out ModelInfo @info, uint @struct_size);
         [DllImport(Library, CallingConvention = CallingConvention.Cdecl)]
@@ -2102,6 +2104,67 @@ namespace Fastserve
             if (item.Kind == EventType.Finished || item.Kind == EventType.LoadFinished) sinks.Remove(source.UserData);
         }
     }
+
+    /// <summary>Pulls an engine's log on a thread of its own. Threads of the library never call into C#: the collectors of
+    /// Mono and Unity stop threads by signals, for which they would wait in vain on threads of the library.</summary>
+    internal sealed class LogReader
+    {
+        private const int LineBytesMax = 500;
+        private readonly IntPtr engine;
+        private readonly Action<LogLevel, string> log;
+        private readonly Thread thread;
+
+        internal LogReader(IntPtr engine, Action<LogLevel, string> log)
+        {
+            this.engine = engine;
+            this.log = log;
+            thread = new Thread(Run) { IsBackground = true, Name = "fastserve log" };
+            thread.Start();
+        }
+
+        /// Until the engine has ended. It looks up now and then: Mono ends a process only when threads come back to C#.
+        private void Run()
+        {
+            const ulong PatienceUs = 100000;
+            Status status;
+            do status = Read(PatienceUs); while (status == Status.Ok || status == Status.Timeout);
+        }
+
+        /// Ends the engine's work and reports what it has said.
+        internal void End()
+        {
+            var failure = new RawError { Message = new byte[500] };
+            Native.fsv_engine_shutdown(engine, 0, ref failure);
+            while (Read(0) == Status.Ok) { }
+        }
+
+        internal void Join()
+        {
+            if (Thread.CurrentThread != thread) thread.Join();
+        }
+
+        private Status Read(ulong timeoutUs)
+        {
+            var failure = new RawError { Message = new byte[500] };
+            using (var scratch = new Scratch())
+            {
+                IntPtr level = scratch.Allocate(4), line = scratch.Allocate(LineBytesMax);
+                UIntPtr size;
+                int status = Native.fsv_engine_read_log(engine, timeoutUs, level, line, new UIntPtr(LineBytesMax), out size,
+                    ref failure);
+                if (status != 0) return (Status)status;
+                try
+                {
+                    log((LogLevel)Marshal.ReadInt32(level), Call.Text(line, size));
+                }
+                catch (Exception)
+                {
+                    // there is nobody to tell
+                }
+                return Status.Ok;
+            }
+        }
+    }
 }
 
 // What can be asked without an engine. A part of Fastserve.cs, which ./dev generate puts together.
@@ -2221,6 +2284,7 @@ namespace Fastserve
     public sealed class Engine : IDisposable
     {
         private readonly Handle handle;
+        private readonly LogReader reader;
 
         internal Pump Pump { get; private set; }
 
@@ -2234,52 +2298,19 @@ namespace Fastserve
         }
 
         /// <summary>Begin with EngineConfig.Default(). The library may write into `writeFolder` alone. `log` receives its
-        /// lines (LogLevel.Info unless the configuration says) and must not call it. It is for pumped engines: the collectors
-        /// of Mono and Unity stop threads by signals, for which they would wait in vain on threads of the library.</summary>
+        /// lines (LogLevel.Info unless the configuration says), on a thread of its own, and none after Dispose.</summary>
         public Engine(EngineConfig config, string writeFolder = null, Action<LogLevel, string> log = null)
         {
-            if (log != null && config.Mode != (uint)Mode.Pumped)
-            {
-                throw new ArgumentException("only pumped engines call back on the host's own threads", "log");
-            }
             IntPtr made = IntPtr.Zero;
-            LogCallback receive = log == null ? null : Receiver(log);
-            if (receive != null)
-            {
-                config.Log = Marshal.GetFunctionPointerForDelegate(receive);
-                if (config.LogLevel == (int)LogLevel.Off) config.LogLevel = (int)LogLevel.Info;
-            }
+            if (log != null && config.LogLevel == (int)LogLevel.Off) config.LogLevel = (int)LogLevel.Info;
             using (var scratch = new Scratch())
             {
                 if (writeFolder != null) config.WriteFolder = scratch.Bytes(writeFolder, out config.WriteFolderSize);
                 Call.Check((ref RawError error) => Native.fsv_engine_create(ref config, out made, ref error));
             }
-            // The delegate stays as long as the handle, which outlives the engine.
-            handle = new Handle(made, (IntPtr value, ref RawError error) =>
-            {
-                int status = Native.fsv_engine_release(value, ref error);
-                GC.KeepAlive(receive);
-                return status;
-            });
+            handle = new Handle(made, Native.fsv_engine_release);
             Pump = new Pump(made, config.Mode == (uint)Mode.Pumped);
-        }
-
-        [UnmanagedFunctionPointer(CallingConvention.Cdecl)]
-        private delegate void LogCallback(IntPtr user, int level, IntPtr message, UIntPtr size);
-
-        private static LogCallback Receiver(Action<LogLevel, string> log)
-        {
-            return (user, level, message, size) =>
-            {
-                try
-                {
-                    log((LogLevel)level, Call.Text(message, size));
-                }
-                catch (Exception)
-                {
-                    // nothing may be thrown at the library, and there is nobody to tell
-                }
-            };
+            if (log != null) reader = new LogReader(made, log);
         }
 
         /// <summary>The version of the library in use.</summary>
@@ -2291,7 +2322,9 @@ namespace Fastserve
         /// <summary>Ends all that runs and returns the memory.</summary>
         public void Dispose()
         {
+            if (reader != null) reader.End();
             handle.Dispose();
+            if (reader != null) reader.Join();
         }
 
         /// <summary>Loads a GGUF file or a Hugging Face folder and waits for it. Progress is told as bytes done and bytes in

@@ -29,6 +29,9 @@ static inline fsv_status go_fsv_engine_resume(uintptr_t engine, fsv_error* error
 static inline fsv_status go_fsv_engine_set_step_target(uintptr_t engine, uint64_t step_target_us, fsv_error* error) {
   return fsv_engine_set_step_target((fsv_engine*)engine, step_target_us, error);
 }
+static inline fsv_status go_fsv_engine_read_log(uintptr_t engine, uint64_t timeout_us, int32_t* level, char* buffer, size_t capacity, size_t* size, fsv_error* error) {
+  return fsv_engine_read_log((fsv_engine*)engine, timeout_us, level, buffer, capacity, size, error);
+}
 static inline fsv_status go_fsv_model_load(uintptr_t engine, const fsv_load_config* config, fsv_ticket* ticket, fsv_error* error) {
   return fsv_model_load((fsv_engine*)engine, config, ticket, error);
 }

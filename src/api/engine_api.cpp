@@ -41,7 +41,10 @@ fsv_status fsv_engine_retain(fsv_engine* engine, fsv_error* error) {
 fsv_status fsv_engine_release(fsv_engine* engine, fsv_error* error) {
   return shim(error, [&]() -> Status {
     FSV_ASSIGN(const std::shared_ptr<void> last, release_handle(HandleKind::kEngine, engine));
-    if (last != nullptr) static_cast<EngineObject*>(last.get())->engine->shutdown(0);
+    if (last == nullptr) return {};
+    Engine& ended = *static_cast<EngineObject*>(last.get())->engine;
+    ended.shutdown(0);
+    if (ended.options().log_queue != nullptr) ended.options().log_queue->close();
     return {};
   });
 }
@@ -79,6 +82,24 @@ fsv_status fsv_engine_set_step_target(fsv_engine* engine, uint64_t target_us, fs
     FSV_ASSIGN(const std::shared_ptr<Engine> target, find_engine(engine));
     target->set_step_target(target_us);
     return {};
+  });
+}
+
+fsv_status fsv_engine_read_log(fsv_engine* engine, uint64_t timeout_us, int32_t* level, char* buffer, size_t capacity,
+                               size_t* size, fsv_error* error) {
+  return shim(error, [&]() -> Status {
+    if (level == nullptr) return invalid("level is NULL");
+    FSV_ASSIGN(const std::shared_ptr<Engine> target, find_engine(engine));
+    const std::shared_ptr<LogQueue>& queue = target->options().log_queue;
+    if (queue == nullptr) {
+      return Status::from_literal(StatusCode::kWrongState,
+                                  "this engine keeps no log: its config has no log_level, or a function that takes it");
+    }
+    return queue->read(timeout_us, [&](int32_t line_level, std::string_view text) -> Result<bool> {
+      *level = line_level;
+      FSV_TRY(fill_array(text.data(), text.size(), buffer, capacity, size));
+      return buffer != nullptr;
+    });
   });
 }
 

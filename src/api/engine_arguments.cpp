@@ -102,7 +102,12 @@ Result<EngineOptions> engine_options(const fsv_engine_config* given) {
   options.memory_budget_bytes = config.memory_budget_bytes;
   options.kv_bytes = config.kv_bytes;
   options.keeps_prefixes = config.prefix_cache != 0;
-  options.log = {config.log, config.log_user, static_cast<LogLevel>(std::clamp(config.log_level, 0, 4))};
+  const auto log_level = static_cast<LogLevel>(std::clamp(config.log_level, 0, 4));
+  options.log = {config.log, config.log_user, log_level};
+  if (config.log == nullptr && log_level != LogLevel::kOff) {
+    options.log_queue = std::make_shared<LogQueue>();
+    options.log = options.log_queue->sink(log_level);
+  }
   options.threads.priority = static_cast<os::ThreadPriority>(config.thread_priority);
   options.threads.cpus.assign(config.cpus, config.cpus + config.cpu_count);
   FSV_ASSIGN(options.write_folder, write_folder(config));

@@ -8,7 +8,7 @@
 #include "backend/executor.h"
 #include "backend/open_device.h"
 #include "base/clock.h"
-#include "base/log.h"
+#include "base/log_queue.h"
 #include "base/os.h"
 #include "formats/model_files.h"
 #include "kernels/kernel_api.h"
@@ -37,6 +37,7 @@ struct EngineOptions {
   bool keeps_prefixes = false;
   std::string write_folder;  // empty: nothing is written
   LogSink log;
+  std::shared_ptr<LogQueue> log_queue;  // of `log`, where the host pulls its lines
   os::ThreadSettings threads;
   // What the host lends; null: the system's.
   std::shared_ptr<ModelFiles> files;

@@ -217,6 +217,65 @@ TEST(Hooks, LogSaysWhatBecameOfLoads) {
   }
 }
 
+// The next line, "level text"; the status' name where there is none.
+std::string read_log(fsv_engine* engine, uint64_t timeout_us) {
+  char text[500];
+  int32_t level = 0;
+  size_t size = 0;
+  const fsv_status status = fsv_engine_read_log(engine, timeout_us, &level, text, sizeof(text), &size, nullptr);
+  return status == FSV_OK ? std::to_string(level) + " " + std::string(text, size) : fsv_status_name(status);
+}
+
+TEST(Hooks, LogCanBePulled) {
+  const TemporaryFile file(TinyShape{});
+  for (const uint32_t mode : {FSV_MODE_PUMPED, FSV_MODE_THREADED}) {
+    Host host([&](fsv_engine_config& config) {
+      config.mode = mode;
+      config.log_level = FSV_LOG_INFO;
+    });
+    EXPECT_EQ(read_log(host.engine(), 0), "FSV_ERROR_TIMEOUT");
+    ASSERT_NE(host.load(file.path()), nullptr);
+    int32_t level = 0;
+    size_t size = 0;
+    char byte = 0;
+    EXPECT_EQ(fsv_engine_read_log(host.engine(), UINT64_MAX, &level, nullptr, 0, &size, nullptr), FSV_OK);
+    EXPECT_EQ(level, FSV_LOG_INFO);
+    EXPECT_EQ(fsv_engine_read_log(host.engine(), 0, &level, &byte, 1, &size, nullptr), FSV_ERROR_BUFFER_TOO_SMALL);
+    const std::string line = read_log(host.engine(), 0);
+    EXPECT_EQ(line.rfind("3 loaded \"" + file.path() + "\"", 0), 0u) << line;
+    EXPECT_EQ(line.size(), size + 2);
+    EXPECT_EQ(read_log(host.engine(), 0), "FSV_ERROR_TIMEOUT");
+  }
+}
+
+TEST(Hooks, ReaderOfTheLogIsToldOfTheEnd) {
+  for (int i = 0; i < 20; ++i) {
+    fsv_engine_config config;
+    fsv_engine_config_init(&config, sizeof(config));
+    config.log_level = FSV_LOG_DEBUG;
+    config.thread_count = 1;
+    fsv_engine* engine = nullptr;
+    ASSERT_EQ(fsv_engine_create(&config, &engine, nullptr), FSV_OK);
+    std::string ended;
+    std::thread reader([&] { ended = read_log(engine, UINT64_MAX); });
+    fsv_engine_release(engine, nullptr);
+    reader.join();
+    EXPECT_TRUE(ended == "FSV_ERROR_SHUTDOWN" || ended == "FSV_ERROR_STALE") << ended;  // before or after it began
+  }
+}
+
+TEST(Hooks, WithoutALevelOrWithAFunctionThereIsNoLogToRead) {
+  Host silent;
+  EXPECT_EQ(read_log(silent.engine(), 0), "FSV_ERROR_WRONG_STATE");
+  Host pushed([](fsv_engine_config& config) {
+    config.log_level = FSV_LOG_INFO;
+    config.log = [](void*, int32_t, const char*, size_t) {};
+  });
+  EXPECT_EQ(read_log(pushed.engine(), 0), "FSV_ERROR_WRONG_STATE");
+  EXPECT_EQ(fsv_engine_read_log(pushed.engine(), 0, nullptr, nullptr, 0, nullptr, nullptr), FSV_ERROR_INVALID_ARGUMENT);
+  EXPECT_EQ(fsv_engine_read_log(nullptr, 0, nullptr, nullptr, 0, nullptr, nullptr), FSV_ERROR_INVALID_ARGUMENT);
+}
+
 TEST(Hooks, BadHooksAreRefused) {
   fsv_engine* engine = nullptr;
   fsv_error error{};

@@ -14,7 +14,8 @@ from python_errors import class_name
 FOLDER = "bindings/node"
 SCALARS = {"uint32_t": "U32", "int32_t": "I32", "uint64_t": "U64", "size_t": "U64", "float": "F32", "double": "F64"}
 # Written by hand in the addon: events, and what the library calls back.
-BY_HAND = {"fsv_engine_create", "fsv_poll", "fsv_wait", "fsv_wait_handle", "fsv_session_export", "fsv_tokenize_ranges"}
+BY_HAND = {"fsv_engine_create", "fsv_poll", "fsv_wait", "fsv_wait_handle", "fsv_session_export", "fsv_tokenize_ranges",
+           "fsv_engine_read_log"}
 
 
 def camel(name):

@@ -132,32 +132,47 @@ internal static class LifecycleTest
 
     private static void Logs()
     {
-        var lines = new List<string>();
-        EngineConfig config = EngineConfig.Default();
-        config.Mode = (uint)Mode.Pumped;
-        config.LogLevel = (int)LogLevel.Debug;
-        Action<LogLevel, string> log = (level, line) =>
+        foreach (Mode mode in new[] { Mode.Pumped, Mode.Threaded })
         {
-            lock (lines) lines.Add(level + ": " + line);
-            throw new InvalidOperationException("a log that throws");
-        };
-        using (var engine = new Engine(config, null, log))
-        using (Model model = engine.Load(tiny))
-        {
-            GC.Collect();
-            Expect(model.Generate("The cat").Text() != "", "an answer");
+            var lines = new List<string>();
+            EngineConfig config = EngineConfig.Default();
+            config.Mode = (uint)mode;
+            Action<LogLevel, string> log = (level, line) =>
+            {
+                lock (lines) lines.Add(level + ": " + line);
+                throw new InvalidOperationException("a log that throws");
+            };
+            using (var engine = new Engine(config, null, log))
+            {
+                for (int i = 0; i < 20; ++i)
+                {
+                    using (Model model = engine.Load(tiny))
+                    {
+                        GC.Collect(); // stops every thread that has run managed code
+                        Expect(model.Generate("The cat").Text() != "", "an answer");
+                    }
+                }
+            }
+            Expect(lines.Count == 20, "a line for each load in " + mode + ": " + lines.Count);
+            foreach (string line in lines) Expect(line.StartsWith("Info: loaded "), line);
         }
-        foreach (string line in lines) Expect(line.Length > 8, line);
-        bool isRefused = false;
-        try
+    }
+
+    private static void LogsEndWithTheEngine()
+    {
+        Engine engine = null;
+        var ended = new ManualResetEvent(false);
+        engine = new Engine(EngineConfig.Default(), null, (level, line) =>
         {
-            new Engine(EngineConfig.Default(), null, log);
-        }
-        catch (ArgumentException)
-        {
-            isRefused = true;
-        }
-        Expect(isRefused, "no log on the library's threads");
+            engine.Dispose(); // also from the log's own thread
+            ended.Set();
+        });
+        Refused(() => engine.Load(tiny).Dispose()); // perhaps: it may end before the model is taken
+        ended.WaitOne();
+        engine.Dispose();
+        for (int i = 0; i < 20; ++i) new Engine(EngineConfig.Default(), null, (level, line) => { });
+        GC.Collect();
+        GC.WaitForPendingFinalizers();
     }
 
     private static void Main(string[] arguments)
@@ -169,6 +184,7 @@ internal static class LifecycleTest
         Finalisers();
         ClosedByAnotherThread();
         Logs();
+        LogsEndWithTheEngine();
         Console.WriteLine("passed");
     }
 }

@@ -12,6 +12,7 @@ namespace Fastserve
     public sealed class Engine : IDisposable
     {
         private readonly Handle handle;
+        private readonly LogReader reader;
 
         internal Pump Pump { get; private set; }
 
@@ -25,52 +26,19 @@ namespace Fastserve
         }
 
         /// <summary>Begin with EngineConfig.Default(). The library may write into `writeFolder` alone. `log` receives its
-        /// lines (LogLevel.Info unless the configuration says) and must not call it. It is for pumped engines: the collectors
-        /// of Mono and Unity stop threads by signals, for which they would wait in vain on threads of the library.</summary>
+        /// lines (LogLevel.Info unless the configuration says), on a thread of its own, and none after Dispose.</summary>
         public Engine(EngineConfig config, string writeFolder = null, Action<LogLevel, string> log = null)
         {
-            if (log != null && config.Mode != (uint)Mode.Pumped)
-            {
-                throw new ArgumentException("only pumped engines call back on the host's own threads", "log");
-            }
             IntPtr made = IntPtr.Zero;
-            LogCallback receive = log == null ? null : Receiver(log);
-            if (receive != null)
-            {
-                config.Log = Marshal.GetFunctionPointerForDelegate(receive);
-                if (config.LogLevel == (int)LogLevel.Off) config.LogLevel = (int)LogLevel.Info;
-            }
+            if (log != null && config.LogLevel == (int)LogLevel.Off) config.LogLevel = (int)LogLevel.Info;
             using (var scratch = new Scratch())
             {
                 if (writeFolder != null) config.WriteFolder = scratch.Bytes(writeFolder, out config.WriteFolderSize);
                 Call.Check((ref RawError error) => Native.fsv_engine_create(ref config, out made, ref error));
             }
-            // The delegate stays as long as the handle, which outlives the engine.
-            handle = new Handle(made, (IntPtr value, ref RawError error) =>
-            {
-                int status = Native.fsv_engine_release(value, ref error);
-                GC.KeepAlive(receive);
-                return status;
-            });
+            handle = new Handle(made, Native.fsv_engine_release);
             Pump = new Pump(made, config.Mode == (uint)Mode.Pumped);
-        }
-
-        [UnmanagedFunctionPointer(CallingConvention.Cdecl)]
-        private delegate void LogCallback(IntPtr user, int level, IntPtr message, UIntPtr size);
-
-        private static LogCallback Receiver(Action<LogLevel, string> log)
-        {
-            return (user, level, message, size) =>
-            {
-                try
-                {
-                    log((LogLevel)level, Call.Text(message, size));
-                }
-                catch (Exception)
-                {
-                    // nothing may be thrown at the library, and there is nobody to tell
-                }
-            };
+            if (log != null) reader = new LogReader(made, log);
         }
 
         /// <summary>The version of the library in use.</summary>
@@ -82,7 +50,9 @@ namespace Fastserve
         /// <summary>Ends all that runs and returns the memory.</summary>
         public void Dispose()
         {
+            if (reader != null) reader.End();
             handle.Dispose();
+            if (reader != null) reader.Join();
         }
 
         /// <summary>Loads a GGUF file or a Hugging Face folder and waits for it. Progress is told as bytes done and bytes in

@@ -196,4 +196,65 @@ namespace Fastserve
             if (item.Kind == EventType.Finished || item.Kind == EventType.LoadFinished) sinks.Remove(source.UserData);
         }
     }
+
+    /// <summary>Pulls an engine's log on a thread of its own. Threads of the library never call into C#: the collectors of
+    /// Mono and Unity stop threads by signals, for which they would wait in vain on threads of the library.</summary>
+    internal sealed class LogReader
+    {
+        private const int LineBytesMax = 500;
+        private readonly IntPtr engine;
+        private readonly Action<LogLevel, string> log;
+        private readonly Thread thread;
+
+        internal LogReader(IntPtr engine, Action<LogLevel, string> log)
+        {
+            this.engine = engine;
+            this.log = log;
+            thread = new Thread(Run) { IsBackground = true, Name = "fastserve log" };
+            thread.Start();
+        }
+
+        /// Until the engine has ended. It looks up now and then: Mono ends a process only when threads come back to C#.
+        private void Run()
+        {
+            const ulong PatienceUs = 100000;
+            Status status;
+            do status = Read(PatienceUs); while (status == Status.Ok || status == Status.Timeout);
+        }
+
+        /// Ends the engine's work and reports what it has said.
+        internal void End()
+        {
+            var failure = new RawError { Message = new byte[500] };
+            Native.fsv_engine_shutdown(engine, 0, ref failure);
+            while (Read(0) == Status.Ok) { }
+        }
+
+        internal void Join()
+        {
+            if (Thread.CurrentThread != thread) thread.Join();
+        }
+
+        private Status Read(ulong timeoutUs)
+        {
+            var failure = new RawError { Message = new byte[500] };
+            using (var scratch = new Scratch())
+            {
+                IntPtr level = scratch.Allocate(4), line = scratch.Allocate(LineBytesMax);
+                UIntPtr size;
+                int status = Native.fsv_engine_read_log(engine, timeoutUs, level, line, new UIntPtr(LineBytesMax), out size,
+                    ref failure);
+                if (status != 0) return (Status)status;
+                try
+                {
+                    log((LogLevel)Marshal.ReadInt32(level), Call.Text(line, size));
+                }
+                catch (Exception)
+                {
+                    // there is nobody to tell
+                }
+                return Status.Ok;
+            }
+        }
+    }
 }

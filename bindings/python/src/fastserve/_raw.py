@@ -517,6 +517,7 @@ FUNCTIONS: dict[str, tuple[Any, list[Any]]] = {
     "fsv_engine_pause": (ctypes.c_int32, [ctypes.c_void_p, ctypes.POINTER(fsv_error)]),
     "fsv_engine_resume": (ctypes.c_int32, [ctypes.c_void_p, ctypes.POINTER(fsv_error)]),
     "fsv_engine_set_step_target": (ctypes.c_int32, [ctypes.c_void_p, ctypes.c_uint64, ctypes.POINTER(fsv_error)]),
+    "fsv_engine_read_log": (ctypes.c_int32, [ctypes.c_void_p, ctypes.c_uint64, ctypes.POINTER(ctypes.c_int32), ctypes.POINTER(ctypes.c_char), ctypes.c_size_t, ctypes.POINTER(ctypes.c_size_t), ctypes.POINTER(fsv_error)]),
     "fsv_model_info_init": (None, [ctypes.POINTER(fsv_model_info), ctypes.c_uint32]),
     "fsv_model_inspect": (ctypes.c_int32, [ctypes.c_char_p, ctypes.c_size_t, ctypes.POINTER(fsv_model_info), ctypes.POINTER(fsv_error)]),
     "fsv_model_inspect_json": (ctypes.c_int32, [ctypes.c_char_p, ctypes.c_size_t, ctypes.POINTER(ctypes.c_char), ctypes.c_size_t, ctypes.POINTER(ctypes.c_size_t), ctypes.POINTER(fsv_error)]),

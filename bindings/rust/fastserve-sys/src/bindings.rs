@@ -418,7 +418,7 @@ pub struct fsv_engine_config {
     pub memory_budget_bytes: u64,
     /// KV pool of each model; 0: by context and max_sequences, within the budget
     pub kv_bytes: u64,
-    /// NULL: silent
+    /// NULL: with a log_level lines wait for fsv_engine_read_log
     pub log: fsv_log_function,
     pub log_user: *mut c_void,
     /// FSV_LOG_*
@@ -1171,6 +1171,12 @@ functions! {
     fn fsv_engine_resume(engine: *mut fsv_engine, error: *mut fsv_error) -> fsv_status;
     /// Changes step_target_us of the engine's config, from the next step on; 0: none.
     fn fsv_engine_set_step_target(engine: *mut fsv_engine, step_target_us: u64, error: *mut fsv_error) -> fsv_status;
+    /// The log, pulled: for hosts whose code must not run on the library's threads, such as those of collectors that stop
+    /// threads by signals. Of an engine whose config has a log_level and no `log` (else WRONG_STATE) the last
+    /// 256 lines wait, each of at most 500 bytes. Takes the oldest: its FSV_LOG_* level and its text, without a NUL; one that
+    /// `buffer` is too small for stays. Blocks until there is one (FSV_OK) or `timeout_us` is over (FSV_ERROR_TIMEOUT);
+    /// FSV_ERROR_SHUTDOWN once the engine is released and no line is left.
+    fn fsv_engine_read_log(engine: *mut fsv_engine, timeout_us: u64, level: *mut i32, buffer: *mut c_char, capacity: usize, size: *mut usize, error: *mut fsv_error) -> fsv_status;
     fn fsv_model_info_init(info: *mut fsv_model_info, struct_size: u32);
     /// Reads a file's header and says what it holds; loads no weights, needs no engine. Blocks on the file.
     fn fsv_model_inspect(path: *const c_char, path_size: usize, info: *mut fsv_model_info, error: *mut fsv_error) -> fsv_status;

@@ -1190,6 +1190,16 @@ final class Raw {
         }
     }
 
+    private static final MethodHandle handle_fsv_engine_read_log = Layouts.function("fsv_engine_read_log", JAVA_INT, JAVA_LONG, JAVA_LONG, ADDRESS, ADDRESS, JAVA_LONG, ADDRESS, ADDRESS);
+
+    static int fsv_engine_read_log(long engine, long timeoutUs, MemorySegment level, MemorySegment buffer, long capacity, MemorySegment size, MemorySegment error) {
+        try {
+            return (int) handle_fsv_engine_read_log.invokeExact(engine, timeoutUs, level, buffer, capacity, size, error);
+        } catch (Throwable impossible) {
+            throw new AssertionError(impossible);
+        }
+    }
+
     private static final MethodHandle handle_fsv_model_info_init = Layouts.function("fsv_model_info_init", null, ADDRESS, JAVA_INT);
 
     static void fsv_model_info_init(MemorySegment info, int structSize) {
