@@ -339,8 +339,8 @@ FSV_API fsv_status fsv_engine_resume(fsv_engine* engine, fsv_error* error);
 FSV_API fsv_status fsv_engine_set_step_target(fsv_engine* engine, uint64_t step_target_us, fsv_error* error);
 /* The log, pulled: for hosts whose code must not run on the library's threads, such as those of collectors that stop
  * threads by signals. Of an engine whose config has a log_level and no `log` (else WRONG_STATE) the last
- * 256 lines wait, each of at most 500 bytes. Takes the oldest: its FSV_LOG_* level and its text, without a NUL; one that
- * `buffer` is too small for stays. Blocks until there is one (FSV_OK) or `timeout_us` is over (FSV_ERROR_TIMEOUT);
+ * 256 lines wait, each of at most 500 bytes. Takes the oldest: its FSV_LOG_* level and its text, without a NUL; one
+ * that `buffer` is too small for stays. Blocks until there is one (FSV_OK) or `timeout_us` is over (FSV_ERROR_TIMEOUT);
  * FSV_ERROR_SHUTDOWN once the engine is released and no line is left. */
 FSV_API fsv_status fsv_engine_read_log(fsv_engine* engine, uint64_t timeout_us, int32_t* level, char* buffer,
                                        size_t capacity, size_t* size, fsv_error* error);

@@ -123,9 +123,11 @@ func Open(config EngineConfig, options ...Option) (*Engine, error) {
 		endLog()
 		return nil, err
 	}
-	engine := &Engine{pump: newPump(handle, config.Mode == uint32(ModePumped))}
+	pump := newPump(handle, config.Mode == uint32(ModePumped))
+	engine := &Engine{pump: pump}
 	engine.close = sync.OnceFunc(func() {
 		C.go_fsv_engine_release(handle, nil)
+		pump.unwatch() // not engine.pump: what refers to itself is never finalised
 		endLog()
 	})
 	runtime.SetFinalizer(engine, func(e *Engine) { e.close() })
@@ -200,6 +202,7 @@ func (e *Engine) Shutdown(timeout time.Duration) error {
 	if timeout >= 0 {
 		us = C.uint64_t(timeout.Microseconds())
 	}
+	defer e.pump.unwatch()
 	return call(func(r *C.fsv_error) C.fsv_status { return C.go_fsv_engine_shutdown(e.handle(), us, r) })
 }
 

@@ -5,6 +5,7 @@ import "C"
 
 import (
 	"context"
+	"os"
 	"sync"
 	"unsafe"
 )
@@ -66,12 +67,14 @@ type pump struct {
 	lastKey  uint64
 	sinks    map[uint64]*sink
 	ended    chan struct{}
-	err      error // why it ended
+	err      error    // why it ended
+	watched  *os.File // what the goroutine waits at; nil: it waits in the library
 }
 
 func newPump(engine C.uintptr_t, isPumped bool) *pump {
 	p := &pump{engine: engine, isPumped: isPumped, sinks: map[uint64]*sink{}, ended: make(chan struct{})}
 	if !isPumped {
+		p.watched = p.watch()
 		go p.run()
 	}
 	return p
@@ -92,22 +95,31 @@ func (p *pump) forget(s *sink) {
 	p.mutex.Unlock()
 }
 
+// run ends with the engine: in the library's own wait, which says why.
 func (p *pump) run() {
-	for {
-		err := call(func(e *C.fsv_error) C.fsv_status { return C.go_fsv_wait(p.engine, 1<<64-1, e) })
+	var err error
+	if p.watched != nil {
+		err = p.follow(p.watched)
+	}
+	for err == nil {
+		err = call(func(e *C.fsv_error) C.fsv_status { return C.go_fsv_wait(p.engine, 1<<64-1, e) })
 		if err == nil {
-			err = p.dispatch()
+			_, err = p.dispatch()
 		}
-		if err != nil {
-			p.err = err
-			close(p.ended)
-			return
-		}
+	}
+	p.err = err
+	close(p.ended)
+}
+
+// unwatch has the goroutine see that the engine ends.
+func (p *pump) unwatch() {
+	if p.watched != nil {
+		p.watched.Close()
 	}
 }
 
-// dispatch hands out what is pending.
-func (p *pump) dispatch() error {
+// dispatch hands out what is pending, and counts it.
+func (p *pump) dispatch() (int, error) {
 	p.polling.Lock()
 	defer p.polling.Unlock()
 	var events [batch]C.fsv_event
@@ -118,7 +130,7 @@ func (p *pump) dispatch() error {
 	for i := range events[:count] {
 		p.deliver(&events[i])
 	}
-	return err
+	return int(count), err
 }
 
 func (p *pump) deliver(event *C.fsv_event) {
@@ -168,7 +180,8 @@ func (p *pump) step() error {
 	if err != nil {
 		return err
 	}
-	return p.dispatch()
+	_, err = p.dispatch()
+	return err
 }
 
 func text(bytes *C.char, size C.size_t) string {

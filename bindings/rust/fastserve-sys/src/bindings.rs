@@ -1173,8 +1173,8 @@ functions! {
     fn fsv_engine_set_step_target(engine: *mut fsv_engine, step_target_us: u64, error: *mut fsv_error) -> fsv_status;
     /// The log, pulled: for hosts whose code must not run on the library's threads, such as those of collectors that stop
     /// threads by signals. Of an engine whose config has a log_level and no `log` (else WRONG_STATE) the last
-    /// 256 lines wait, each of at most 500 bytes. Takes the oldest: its FSV_LOG_* level and its text, without a NUL; one that
-    /// `buffer` is too small for stays. Blocks until there is one (FSV_OK) or `timeout_us` is over (FSV_ERROR_TIMEOUT);
+    /// 256 lines wait, each of at most 500 bytes. Takes the oldest: its FSV_LOG_* level and its text, without a NUL; one
+    /// that `buffer` is too small for stays. Blocks until there is one (FSV_OK) or `timeout_us` is over (FSV_ERROR_TIMEOUT);
     /// FSV_ERROR_SHUTDOWN once the engine is released and no line is left.
     fn fsv_engine_read_log(engine: *mut fsv_engine, timeout_us: u64, level: *mut i32, buffer: *mut c_char, capacity: usize, size: *mut usize, error: *mut fsv_error) -> fsv_status;
     fn fsv_model_info_init(info: *mut fsv_model_info, struct_size: u32);
