@@ -295,7 +295,7 @@ typedef struct fsv_engine_config {
   uint32_t prefix_cache;        /* 1: keys and values of texts that are over stay until memory is needed, and requests
                                    that begin with the same tokens (in blocks of 16) share them, whoever asked; no token
                                    differs. Of layers that see a window a text keeps what its end sees. 0 (default): none */
-  uint32_t reserved;
+  uint32_t memory_events;       /* 1: MEMORY events say what was given up for want of memory; 0 (default): none */
   /* The one folder that the library may write into; NULL or empty (default): none, and it writes nothing anywhere.
    * Calls that write name plain files: without folders, devices and what only some systems accept, not "*.part", at
    * most 200 bytes. A file appears under its name when it is complete, in place of an older one; until then it is
@@ -310,6 +310,12 @@ typedef struct fsv_engine_config {
    * machine is missed (batch_objective in fsv_metrics tells). While prompts queue up one step in 40 takes up to 4 D:
    * bursts are absorbed within the 5 of 100. */
   uint64_t step_target_us;
+  /* Called where memory is short, before anything is given up (FSV_PRESSURE_SHORT), and after something was, or came
+   * back: what MEMORY events say, at once and without a poll. By the engine's thread, inside fsv_engine_step in pumped
+   * mode; the work waits for its return. It may call fsv_memory_set_budget and fsv_memory_get_stats, nothing else of
+   * the library: a host that raises the budget when it is told SHORT keeps what would have gone. NULL: none. */
+  void (*on_memory)(void* context, uint32_t pressure, uint64_t used_bytes, uint64_t budget_bytes);
+  void* on_memory_context;
 } fsv_engine_config;
 
 FSV_API void fsv_engine_config_init(fsv_engine_config* config, uint32_t struct_size);
@@ -397,7 +403,12 @@ enum {
    * every page in place. */
   FSV_LOAD_WARM_UP = 2,
   /* `buffer` is copied before fsv_model_load returns; else it is borrowed. */
-  FSV_LOAD_COPY_BUFFER = 4
+  FSV_LOAD_COPY_BUFFER = 4,
+  /* The model's memory is never taken for others, see fsv_model_evict. */
+  FSV_LOAD_PINNED = 8,
+  /* `io` or `buffer` stay in use until the model is gone (their release says when), to load it again after an eviction.
+   * Without this flag a model that came from them is pinned. */
+  FSV_LOAD_KEEP_SOURCE = 16
 };
 /* Types that float matrices can be given while they are read. */
 enum {
@@ -491,6 +502,15 @@ FSV_API fsv_status fsv_model_retain(fsv_model* model, fsv_error* error);
  * the last of them its memory is returned: in pumped mode a few mebibytes at a time, by the steps that follow. */
 FSV_API fsv_status fsv_model_release(fsv_model* model, fsv_error* error);
 FSV_API fsv_status fsv_model_get_info(fsv_model* model, fsv_model_info* info, fsv_error* error);
+/* Gives the memory of a model that no request uses back now: weights, activations, KV (idle sessions keep their texts).
+ * Handles, sessions and text functions work on. Its next request loads it again, from where it
+ * came from, and begins when it is there: transparently, but for the time. Under a budget the engine does the same
+ * by itself, where a load, a request of another model or a lowered budget needs the memory: to the models that no
+ * request uses, the one used longest ago first. Where requests of models that do not fit together wait for each other,
+ * those that came first are served first. If it cannot be loaded again (the file has changed or is gone: CORRUPT,
+ * NOT_FOUND; no room: BUDGET_TOO_SMALL), the requests that wait for it end with that reason. With live requests, or
+ * while it is being loaded: WRONG_STATE; of a pinned model: UNSUPPORTED. Evicted already: OK. */
+FSV_API fsv_status fsv_model_evict(fsv_engine* engine, fsv_model* model, fsv_error* error);
 
 /* ---------------------------------------------------------------------------------------------------------
  * Text
@@ -870,12 +890,23 @@ FSV_API fsv_status fsv_request_get_info(fsv_engine* engine, fsv_request request,
  * ------------------------------------------------------------------------------------------------------- */
 
 enum {
-  FSV_EVENT_TOKENS = 1,         /* new tokens and the text that they complete */
-  FSV_EVENT_SCORE = 2,          /* token_ids and logprobs of a part of a scored prompt */
-  FSV_EVENT_FINISHED = 3,       /* the last event of a request: finish_reason, status, message, counts, times */
-  FSV_EVENT_LOAD_PROGRESS = 4,  /* bytes_done of bytes_total; at most one pending for each ticket */
-  FSV_EVENT_LOAD_FINISHED = 5,  /* status FSV_OK: take the model; else message says why */
-  FSV_EVENT_CHOICE_FINISHED = 6 /* one of several choices has ended: finish_reason, its generated_token_count */
+  FSV_EVENT_TOKENS = 1,          /* new tokens and the text that they complete */
+  FSV_EVENT_SCORE = 2,           /* token_ids and logprobs of a part of a scored prompt */
+  FSV_EVENT_FINISHED = 3,        /* the last event of a request: finish_reason, status, message, counts, times */
+  FSV_EVENT_LOAD_PROGRESS = 4,   /* bytes_done of bytes_total; at most one pending for each ticket */
+  FSV_EVENT_LOAD_FINISHED = 5,   /* status FSV_OK: take the model; else message says why */
+  FSV_EVENT_CHOICE_FINISHED = 6, /* one of several choices has ended: finish_reason, its generated_token_count */
+  FSV_EVENT_MEMORY = 7           /* with fsv_engine_config.memory_events: something was given up for want of memory:
+                                    pressure; bytes_done are used now, of a budget of bytes_total. At most one pending */
+};
+/* What went since the last MEMORY event, or came back; combined. */
+enum {
+  FSV_PRESSURE_PREFIXES = 1,  /* of the prefix cache */
+  FSV_PRESSURE_SESSIONS = 2,  /* keys and values of idle sessions */
+  FSV_PRESSURE_MODELS = 4,    /* models, see fsv_model_evict */
+  FSV_PRESSURE_REQUESTS = 8,  /* keys and values of requests that run */
+  FSV_PRESSURE_RELOADED = 16, /* a model came back */
+  FSV_PRESSURE_SHORT = 32     /* more is used than the budget allows, or a load finds too little: something is to go */
 };
 
 typedef struct fsv_logprob {
@@ -909,9 +940,9 @@ typedef struct fsv_event {
   const float* logits;              /* of a full score: raw logits, logit_row_count x vocabulary_size */
   size_t logit_row_count;           /* token_count, less one where the event holds the prompt's first token */
   uint32_t choice;                  /* of TOKENS and CHOICE_FINISHED: which of choice_count answers */
-  uint32_t reserved;
-  double cumulative_logprob; /* of an answer that has ended: sum of its tokens' log-probabilities, if reported */
-  double score;              /* of a text that a beam search found */
+  uint32_t pressure;                /* of MEMORY: FSV_PRESSURE_* */
+  double cumulative_logprob;        /* of an answer that has ended: sum of its tokens' log-probabilities, if reported */
+  double score;                     /* of a text that a beam search found */
 } fsv_event;
 
 /* Takes pending events, oldest first for each request, round-robin among requests. `event_size` is the caller's
@@ -934,20 +965,23 @@ FSV_API fsv_status fsv_wait_handle(fsv_engine* engine, intptr_t* handle, fsv_err
 /* Changes the budget of a living engine, its loads and requests; 0: none. Returns at once. Where more is used than it
  * allows, memory goes within a few milliseconds: between the layers of a step, and what takes a request's keys and
  * values between two steps; in pumped mode within the steps that follow, also while the engine is paused. So goes, as
- * far as it must: KV that nobody holds, the prefix cache, keys and values of idle sessions (the one used longest ago
- * first), those of running requests (lower priorities first, then later ones). None of their texts changes, to the bit;
- * they wait, and compute again what they lost. used_bytes of fsv_memory_get_stats says when it is done. KV pools are
- * cut by pieces of up to 16 MiB, which go back to the system; where a budget is raised again they grow with what
- * requests need, up to what they had been planned for.
+ * far as it must: KV that nobody holds, the prefix cache, keys and values of idle sessions and then models that no
+ * request uses (the one used longest ago first, see fsv_model_evict), keys and values of running requests (lower
+ * priorities first, then later ones). None of their texts changes, to the bit; they wait, and compute again what they
+ * lost. used_bytes of fsv_memory_get_stats says when it is done. KV pools are cut by pieces of up to 16 MiB, which go
+ * back to the system; where a budget is raised again they grow with what requests need, up to what they had been
+ * planned for.
  *
- * Weights and activations stay, and room for the longest request that lives: a smaller budget is BUDGET_TOO_SMALL, with
- * the bytes needed (floor_bytes), and the old one holds on. Requests with several answers and scores keep what they
- * hold too. A load under way ends with BUDGET_TOO_SMALL where no room is left for it. */
+ * Weights and activations of pinned models and of those with requests stay, and room for the longest request that
+ * lives: a smaller budget is BUDGET_TOO_SMALL, with the bytes needed (floor_bytes), and the old one holds on. Requests
+ * with several answers and scores keep what they hold too. A load under way ends with BUDGET_TOO_SMALL where no room is
+ * left for it. */
 FSV_API fsv_status fsv_memory_set_budget(fsv_engine* engine, uint64_t budget_bytes, fsv_error* error);
 
 enum {
   FSV_TRIM_PREFIXES = 1, /* the prefix cache too */
-  FSV_TRIM_SESSIONS = 2  /* keys and values of idle sessions too: their next requests compute them again */
+  FSV_TRIM_SESSIONS = 2, /* keys and values of idle sessions too: their next requests compute them again */
+  FSV_TRIM_MODELS = 4    /* models that no request uses too, as by fsv_model_evict */
 };
 /* Gives KV memory that nobody holds back to the system now, and what else `flags` (FSV_TRIM_*) name, whatever the
  * budget: for a host that goes to the background. Returns at once and takes effect as fsv_memory_set_budget does. Pools
@@ -983,6 +1017,7 @@ typedef struct fsv_memory_stats {
 FSV_API void fsv_memory_stats_init(fsv_memory_stats* stats, uint32_t struct_size);
 FSV_API fsv_status fsv_memory_get_stats(fsv_engine* engine, fsv_memory_stats* stats, fsv_error* error);
 
+enum { FSV_MODEL_HERE = 0, FSV_MODEL_EVICTED = 1, FSV_MODEL_LOADING = 2 };
 /* What one model takes; of a request see fsv_request_info.kv_bytes, of a session fsv_session_info.kv_bytes. */
 typedef struct fsv_model_memory {
   uint32_t struct_size;
@@ -996,6 +1031,8 @@ typedef struct fsv_model_memory {
   uint64_t kv_block_count;
   uint64_t kv_block_free_count;
   uint64_t prefix_bytes;
+  uint32_t state; /* FSV_MODEL_*; LOADING: it comes back after an eviction */
+  uint32_t reserved;
 } fsv_model_memory;
 
 FSV_API void fsv_model_memory_init(fsv_model_memory* memory, uint32_t struct_size);
@@ -1034,6 +1071,8 @@ typedef struct fsv_metrics {
   double tokens_per_second;      /* T, rows computed */
   double tokens_per_second_full; /* Tmax: of the same mix in batches of max_batch_tokens, by the cost model */
   double batch_objective;        /* J = (D - L) / D / 2 + T / Tmax / 2; 0 without D */
+  uint64_t evicted_models;       /* each time counts */
+  uint64_t reloaded_models;
 } fsv_metrics;
 
 FSV_API void fsv_metrics_init(fsv_metrics* metrics, uint32_t struct_size);

@@ -114,10 +114,12 @@ static void print_fsv_engine_config(void) {
   FIELD(fsv_engine_config, clock);
   FIELD(fsv_engine_config, executor);
   FIELD(fsv_engine_config, prefix_cache);
-  FIELD(fsv_engine_config, reserved);
+  FIELD(fsv_engine_config, memory_events);
   FIELD(fsv_engine_config, write_folder);
   FIELD(fsv_engine_config, write_folder_size);
   FIELD(fsv_engine_config, step_target_us);
+  FIELD(fsv_engine_config, on_memory);
+  FIELD(fsv_engine_config, on_memory_context);
   END();
 }
 static void print_fsv_model_info(void) {
@@ -364,7 +366,7 @@ static void print_fsv_event(void) {
   FIELD(fsv_event, logits);
   FIELD(fsv_event, logit_row_count);
   FIELD(fsv_event, choice);
-  FIELD(fsv_event, reserved);
+  FIELD(fsv_event, pressure);
   FIELD(fsv_event, cumulative_logprob);
   FIELD(fsv_event, score);
   END();
@@ -408,6 +410,8 @@ static void print_fsv_model_memory(void) {
   FIELD(fsv_model_memory, kv_block_count);
   FIELD(fsv_model_memory, kv_block_free_count);
   FIELD(fsv_model_memory, prefix_bytes);
+  FIELD(fsv_model_memory, state);
+  FIELD(fsv_model_memory, reserved);
   END();
 }
 static void print_fsv_metrics(void) {
@@ -442,6 +446,8 @@ static void print_fsv_metrics(void) {
   FIELD(fsv_metrics, tokens_per_second);
   FIELD(fsv_metrics, tokens_per_second_full);
   FIELD(fsv_metrics, batch_objective);
+  FIELD(fsv_metrics, evicted_models);
+  FIELD(fsv_metrics, reloaded_models);
   END();
 }
 

@@ -152,6 +152,11 @@ namespace Fastserve
         WarmUp = 2,
         /// <summary>`buffer` is copied before fsv_model_load returns; else it is borrowed.</summary>
         CopyBuffer = 4,
+        /// <summary>The model's memory is never taken for others, see fsv_model_evict.</summary>
+        Pinned = 8,
+        /// <summary>`io` or `buffer` stay in use until the model is gone (their release says when), to load it again after an eviction.
+        /// Without this flag a model that came from them is pinned.</summary>
+        KeepSource = 16,
     }
 
     /// <summary>Types that float matrices can be given while they are read.</summary>
@@ -306,6 +311,25 @@ namespace Fastserve
         LoadFinished = 5,
         /// <summary>one of several choices has ended: finish_reason, its generated_token_count</summary>
         ChoiceFinished = 6,
+        /// <summary>with fsv_engine_config.memory_events: something was given up for want of memory: pressure; bytes_done are used now, of a budget of bytes_total. At most one pending</summary>
+        Memory = 7,
+    }
+
+    /// <summary>What went since the last MEMORY event, or came back; combined.</summary>
+    public enum PressureFlags
+    {
+        /// <summary>of the prefix cache</summary>
+        Prefixes = 1,
+        /// <summary>keys and values of idle sessions</summary>
+        Sessions = 2,
+        /// <summary>models, see fsv_model_evict</summary>
+        Models = 4,
+        /// <summary>keys and values of requests that run</summary>
+        Requests = 8,
+        /// <summary>a model came back</summary>
+        Reloaded = 16,
+        /// <summary>more is used than the budget allows, or a load finds too little: something is to go</summary>
+        Short = 32,
     }
 
     public enum TrimFlags
@@ -314,6 +338,15 @@ namespace Fastserve
         Prefixes = 1,
         /// <summary>keys and values of idle sessions too: their next requests compute them again</summary>
         Sessions = 2,
+        /// <summary>models that no request uses too, as by fsv_model_evict</summary>
+        Models = 4,
+    }
+
+    public enum ModelState
+    {
+        Here = 0,
+        Evicted = 1,
+        Loading = 2,
     }
 
     /// <summary>Caller-owned failure report; needs no initialisation. `message` is NUL-terminated, cut at whole code points.</summary>
@@ -549,12 +582,16 @@ namespace Fastserve
         public IntPtr Executor;
         /// <summary>1: keys and values of texts that are over stay until memory is needed, and requests that begin with the same tokens (in blocks of 16) share them, whoever asked; no token differs. Of layers that see a window a text keeps what its end sees. 0 (default): none</summary>
         public uint PrefixCache;
-        public uint Reserved;
+        /// <summary>1: MEMORY events say what was given up for want of memory; 0 (default): none</summary>
+        public uint MemoryEvents;
         /// <summary>The one folder that the library may write into; NULL or empty (default): none, and it writes nothing anywhere. Calls that write name plain files: without folders, devices and what only some systems accept, not "*.part", at most 200 bytes. A file appears under its name when it is complete, in place of an older one; until then it is called "&lt;name&gt;.part" and goes away if anything fails. What a process that was killed left of it goes with the next write of that name. A relative folder is one of the working directory at that time.</summary>
         public IntPtr WriteFolder;
         public UIntPtr WriteFolderSize;
         /// <summary>The latency D that 95 of 100 steps are to stay within; 0 (default): none. A step gives each of its streams a token, so D is also the time between two tokens. The batch grows while steps keep to D and shrinks when they do not, with their cost as measured; it is never smaller than what saves time, so a D that this model cannot keep on this machine is missed (batch_objective in fsv_metrics tells). While prompts queue up one step in 40 takes up to 4 D: bursts are absorbed within the 5 of 100.</summary>
         public ulong StepTargetUs;
+        /// <summary>Called where memory is short, before anything is given up (FSV_PRESSURE_SHORT), and after something was, or came back: what MEMORY events say, at once and without a poll. By the engine's thread, inside fsv_engine_step in pumped mode; the work waits for its return. It may call fsv_memory_set_budget and fsv_memory_get_stats, nothing else of the library: a host that raises the budget when it is told SHORT keeps what would have gone. NULL: none.</summary>
+        public IntPtr OnMemory;
+        public IntPtr OnMemoryContext;
 
         /// <summary>With the library's defaults.</summary>
         public static EngineConfig Default()
@@ -1044,7 +1081,8 @@ namespace Fastserve
         public UIntPtr LogitRowCount;
         /// <summary>of TOKENS and CHOICE_FINISHED: which of choice_count answers</summary>
         public uint Choice;
-        public uint Reserved;
+        /// <summary>of MEMORY: FSV_PRESSURE_*</summary>
+        public uint Pressure;
         /// <summary>of an answer that has ended: sum of its tokens' log-probabilities, if reported</summary>
         public double CumulativeLogprob;
         /// <summary>of a text that a beam search found</summary>
@@ -1113,6 +1151,9 @@ namespace Fastserve
         public ulong KvBlockCount;
         public ulong KvBlockFreeCount;
         public ulong PrefixBytes;
+        /// <summary>FSV_MODEL_*; LOADING: it comes back after an eviction</summary>
+        public uint State;
+        public uint Reserved;
 
         /// <summary>With the library's defaults.</summary>
         public static ModelMemory Default()
@@ -1176,6 +1217,9 @@ namespace Fastserve
         public double TokensPerSecondFull;
         /// <summary>J = (D - L) / D / 2 + T / Tmax / 2; 0 without D</summary>
         public double BatchObjective;
+        /// <summary>each time counts</summary>
+        public ulong EvictedModels;
+        public ulong ReloadedModels;
 
         /// <summary>With the library's defaults.</summary>
         public static Metrics Default()
@@ -1277,6 +1321,8 @@ namespace Fastserve
         internal static extern int fsv_model_release(IntPtr @model, ref RawError @error);
         [DllImport(Library, CallingConvention = CallingConvention.Cdecl)]
         internal static extern int fsv_model_get_info(IntPtr @model, ref ModelInfo @info, ref RawError @error);
+        [DllImport(Library, CallingConvention = CallingConvention.Cdecl)]
+        internal static extern int fsv_model_evict(IntPtr @engine, IntPtr @model, ref RawError @error);
         [DllImport(Library, CallingConvention = CallingConvention.Cdecl)]
         internal static extern int fsv_tokenize(IntPtr @model, IntPtr @text, UIntPtr @text_size, uint @flags, IntPtr @ids, UIntPtr @capacity, out UIntPtr @count, ref RawError @error);
         [DllImport(Library, CallingConvention = CallingConvention.Cdecl)]
@@ -1457,10 +1503,12 @@ namespace Fastserve
             text.Append(" clock@" + Marshal.OffsetOf(typeof(EngineConfig), "Clock") + ":" + IntPtr.Size);
             text.Append(" executor@" + Marshal.OffsetOf(typeof(EngineConfig), "Executor") + ":" + IntPtr.Size);
             text.Append(" prefix_cache@" + Marshal.OffsetOf(typeof(EngineConfig), "PrefixCache") + ":" + Marshal.SizeOf(typeof(uint)));
-            text.Append(" reserved@" + Marshal.OffsetOf(typeof(EngineConfig), "Reserved") + ":" + Marshal.SizeOf(typeof(uint)));
+            text.Append(" memory_events@" + Marshal.OffsetOf(typeof(EngineConfig), "MemoryEvents") + ":" + Marshal.SizeOf(typeof(uint)));
             text.Append(" write_folder@" + Marshal.OffsetOf(typeof(EngineConfig), "WriteFolder") + ":" + IntPtr.Size);
             text.Append(" write_folder_size@" + Marshal.OffsetOf(typeof(EngineConfig), "WriteFolderSize") + ":" + IntPtr.Size);
             text.Append(" step_target_us@" + Marshal.OffsetOf(typeof(EngineConfig), "StepTargetUs") + ":" + Marshal.SizeOf(typeof(ulong)));
+            text.Append(" on_memory@" + Marshal.OffsetOf(typeof(EngineConfig), "OnMemory") + ":" + IntPtr.Size);
+            text.Append(" on_memory_context@" + Marshal.OffsetOf(typeof(EngineConfig), "OnMemoryContext") + ":" + IntPtr.Size);
             text.Append("\n");
             text.Append("fsv_model_info=" + Marshal.SizeOf(typeof(ModelInfo)));
             text.Append(" struct_size@" + Marshal.OffsetOf(typeof(ModelInfo), "StructSize") + ":" + Marshal.SizeOf(typeof(uint)));
@@ -1673,7 +1721,7 @@ namespace Fastserve
             text.Append(" logits@" + Marshal.OffsetOf(typeof(RawEvent), "Logits") + ":" + IntPtr.Size);
             text.Append(" logit_row_count@" + Marshal.OffsetOf(typeof(RawEvent), "LogitRowCount") + ":" + IntPtr.Size);
             text.Append(" choice@" + Marshal.OffsetOf(typeof(RawEvent), "Choice") + ":" + Marshal.SizeOf(typeof(uint)));
-            text.Append(" reserved@" + Marshal.OffsetOf(typeof(RawEvent), "Reserved") + ":" + Marshal.SizeOf(typeof(uint)));
+            text.Append(" pressure@" + Marshal.OffsetOf(typeof(RawEvent), "Pressure") + ":" + Marshal.SizeOf(typeof(uint)));
             text.Append(" cumulative_logprob@" + Marshal.OffsetOf(typeof(RawEvent), "CumulativeLogprob") + ":" + Marshal.SizeOf(typeof(double)));
             text.Append(" score@" + Marshal.OffsetOf(typeof(RawEvent), "Score") + ":" + Marshal.SizeOf(typeof(double)));
             text.Append("\n");
@@ -1713,6 +1761,8 @@ namespace Fastserve
             text.Append(" kv_block_count@" + Marshal.OffsetOf(typeof(ModelMemory), "KvBlockCount") + ":" + Marshal.SizeOf(typeof(ulong)));
             text.Append(" kv_block_free_count@" + Marshal.OffsetOf(typeof(ModelMemory), "KvBlockFreeCount") + ":" + Marshal.SizeOf(typeof(ulong)));
             text.Append(" prefix_bytes@" + Marshal.OffsetOf(typeof(ModelMemory), "PrefixBytes") + ":" + Marshal.SizeOf(typeof(ulong)));
+            text.Append(" state@" + Marshal.OffsetOf(typeof(ModelMemory), "State") + ":" + Marshal.SizeOf(typeof(uint)));
+            text.Append(" reserved@" + Marshal.OffsetOf(typeof(ModelMemory), "Reserved") + ":" + Marshal.SizeOf(typeof(uint)));
             text.Append("\n");
             text.Append("fsv_metrics=" + Marshal.SizeOf(typeof(Metrics)));
             text.Append(" struct_size@" + Marshal.OffsetOf(typeof(Metrics), "StructSize") + ":" + Marshal.SizeOf(typeof(uint)));
@@ -1745,6 +1795,8 @@ namespace Fastserve
             text.Append(" tokens_per_second@" + Marshal.OffsetOf(typeof(Metrics), "TokensPerSecond") + ":" + Marshal.SizeOf(typeof(double)));
             text.Append(" tokens_per_second_full@" + Marshal.OffsetOf(typeof(Metrics), "TokensPerSecondFull") + ":" + Marshal.SizeOf(typeof(double)));
             text.Append(" batch_objective@" + Marshal.OffsetOf(typeof(Metrics), "BatchObjective") + ":" + Marshal.SizeOf(typeof(double)));
+            text.Append(" evicted_models@" + Marshal.OffsetOf(typeof(Metrics), "EvictedModels") + ":" + Marshal.SizeOf(typeof(ulong)));
+            text.Append(" reloaded_models@" + Marshal.OffsetOf(typeof(Metrics), "ReloadedModels") + ":" + Marshal.SizeOf(typeof(ulong)));
             text.Append("\n");
             return text.ToString();
         }

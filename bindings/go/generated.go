@@ -161,6 +161,11 @@ const (
 	LoadFlagsWarmUp LoadFlags = 2
 	// `buffer` is copied before fsv_model_load returns; else it is borrowed.
 	LoadFlagsCopyBuffer LoadFlags = 4
+	// The model's memory is never taken for others, see fsv_model_evict.
+	LoadFlagsPinned LoadFlags = 8
+	// `io` or `buffer` stay in use until the model is gone (their release says when), to load it again after an eviction.
+	// Without this flag a model that came from them is pinned.
+	LoadFlagsKeepSource LoadFlags = 16
 )
 
 // Types that float matrices can be given while they are read.
@@ -330,6 +335,26 @@ const (
 	EventTypeLoadFinished EventType = 5
 	// one of several choices has ended: finish_reason, its generated_token_count
 	EventTypeChoiceFinished EventType = 6
+	// with fsv_engine_config.memory_events: something was given up for want of memory: pressure; bytes_done are used now, of a budget of bytes_total. At most one pending
+	EventTypeMemory EventType = 7
+)
+
+// What went since the last MEMORY event, or came back; combined.
+type PressureFlags int32
+
+const (
+	// of the prefix cache
+	PressureFlagsPrefixes PressureFlags = 1
+	// keys and values of idle sessions
+	PressureFlagsSessions PressureFlags = 2
+	// models, see fsv_model_evict
+	PressureFlagsModels PressureFlags = 4
+	// keys and values of requests that run
+	PressureFlagsRequests PressureFlags = 8
+	// a model came back
+	PressureFlagsReloaded PressureFlags = 16
+	// more is used than the budget allows, or a load finds too little: something is to go
+	PressureFlagsShort PressureFlags = 32
 )
 
 type TrimFlags int32
@@ -339,6 +364,16 @@ const (
 	TrimFlagsPrefixes TrimFlags = 1
 	// keys and values of idle sessions too: their next requests compute them again
 	TrimFlagsSessions TrimFlags = 2
+	// models that no request uses too, as by fsv_model_evict
+	TrimFlagsModels TrimFlags = 4
+)
+
+type ModelState int32
+
+const (
+	ModelStateHere ModelState = 0
+	ModelStateEvicted ModelState = 1
+	ModelStateLoading ModelState = 2
 )
 
 // What errors.Is compares with.
@@ -419,6 +454,8 @@ type EngineConfig struct {
 	ThreadPriority uint32
 	// 1: keys and values of texts that are over stay until memory is needed, and requests that begin with the same tokens (in blocks of 16) share them, whoever asked; no token differs. Of layers that see a window a text keeps what its end sees. 0 (default): none
 	PrefixCache uint32
+	// 1: MEMORY events say what was given up for want of memory; 0 (default): none
+	MemoryEvents uint32
 	// The latency D that 95 of 100 steps are to stay within; 0 (default): none. A step gives each of its streams a token, so D is also the time between two tokens. The batch grows while steps keep to D and shrinks when they do not, with their cost as measured; it is never smaller than what saves time, so a D that this model cannot keep on this machine is missed (batch_objective in fsv_metrics tells). While prompts queue up one step in 40 takes up to 4 D: bursts are absorbed within the 5 of 100.
 	StepTargetUs uint64
 }
@@ -442,6 +479,7 @@ func (s *EngineConfig) read(from *C.fsv_engine_config) {
 	s.LogLevel = int32(from.log_level)
 	s.ThreadPriority = uint32(from.thread_priority)
 	s.PrefixCache = uint32(from.prefix_cache)
+	s.MemoryEvents = uint32(from.memory_events)
 	s.StepTargetUs = uint64(from.step_target_us)
 }
 
@@ -464,6 +502,7 @@ func (s *EngineConfig) write(to *C.fsv_engine_config) {
 	to.log_level = C.int32_t(s.LogLevel)
 	to.thread_priority = C.uint32_t(s.ThreadPriority)
 	to.prefix_cache = C.uint32_t(s.PrefixCache)
+	to.memory_events = C.uint32_t(s.MemoryEvents)
 	to.step_target_us = C.uint64_t(s.StepTargetUs)
 }
 
@@ -1018,6 +1057,8 @@ type ModelMemory struct {
 	KvBlockCount uint64
 	KvBlockFreeCount uint64
 	PrefixBytes uint64
+	// FSV_MODEL_*; LOADING: it comes back after an eviction
+	State uint32
 }
 
 func (s *ModelMemory) read(from *C.fsv_model_memory) {
@@ -1031,6 +1072,7 @@ func (s *ModelMemory) read(from *C.fsv_model_memory) {
 	s.KvBlockCount = uint64(from.kv_block_count)
 	s.KvBlockFreeCount = uint64(from.kv_block_free_count)
 	s.PrefixBytes = uint64(from.prefix_bytes)
+	s.State = uint32(from.state)
 }
 
 type Metrics struct {
@@ -1083,6 +1125,9 @@ type Metrics struct {
 	TokensPerSecondFull float64
 	// J = (D - L) / D / 2 + T / Tmax / 2; 0 without D
 	BatchObjective float64
+	// each time counts
+	EvictedModels uint64
+	ReloadedModels uint64
 }
 
 func (s *Metrics) read(from *C.fsv_metrics) {
@@ -1115,6 +1160,8 @@ func (s *Metrics) read(from *C.fsv_metrics) {
 	s.TokensPerSecond = float64(from.tokens_per_second)
 	s.TokensPerSecondFull = float64(from.tokens_per_second_full)
 	s.BatchObjective = float64(from.batch_objective)
+	s.EvictedModels = uint64(from.evicted_models)
+	s.ReloadedModels = uint64(from.reloaded_models)
 }
 
 func make_fsv_device_info() (made C.fsv_device_info) {

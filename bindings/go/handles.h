@@ -59,6 +59,9 @@ static inline fsv_status go_fsv_model_release(uintptr_t model, fsv_error* error)
 static inline fsv_status go_fsv_model_get_info(uintptr_t model, fsv_model_info* info, fsv_error* error) {
   return fsv_model_get_info((fsv_model*)model, info, error);
 }
+static inline fsv_status go_fsv_model_evict(uintptr_t engine, uintptr_t model, fsv_error* error) {
+  return fsv_model_evict((fsv_engine*)engine, (fsv_model*)model, error);
+}
 static inline fsv_status go_fsv_tokenize(uintptr_t model, const char* text, size_t text_size, uint32_t flags, int32_t* ids, size_t capacity, size_t* count, fsv_error* error) {
   return fsv_tokenize((fsv_model*)model, text, text_size, flags, ids, capacity, count, error);
 }

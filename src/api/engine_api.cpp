@@ -139,6 +139,8 @@ fsv_status fsv_metrics_snapshot(fsv_engine* engine, fsv_metrics* metrics, fsv_er
     filled.tokens_per_second = now.batching.tokens_per_s;
     filled.tokens_per_second_full = now.batching.full_tokens_per_s;
     filled.batch_objective = now.batching.objective;
+    filled.evicted_models = now.evicted_models;
+    filled.reloaded_models = now.reloaded_models;
     return fill_info(metrics, filled, "metrics");
   });
 }

@@ -49,6 +49,7 @@ Status check_all(const fsv_engine_config& config) {
   FSV_TRY(check_range("thread_priority", config.thread_priority, FSV_THREADS_LOWEST));
   FSV_TRY(check_range("cpu_count", config.cpu_count, 4096));
   FSV_TRY(check_range("prefix_cache", config.prefix_cache, 1));
+  FSV_TRY(check_range("memory_events", config.memory_events, 1));
   if (config.cpus == nullptr && config.cpu_count != 0) return invalid("config.cpus is NULL");
   if (config.cpus != nullptr && config.cpu_count == 0) return invalid("config.cpu_count is 0");
   return {};
@@ -111,6 +112,9 @@ Result<EngineOptions> engine_options(const fsv_engine_config* given) {
   options.threads.priority = static_cast<os::ThreadPriority>(config.thread_priority);
   options.threads.cpus.assign(config.cpus, config.cpus + config.cpu_count);
   FSV_ASSIGN(options.write_folder, write_folder(config));
+  options.tells_of_memory = config.memory_events != 0;
+  options.on_memory = config.on_memory;
+  options.on_memory_context = config.on_memory_context;
   FSV_TRY(take_hooks(config, options));
   if (config.device_kind == FSV_DEVICE_CUDA) {
     FSV_ASSIGN(options.device, OpenDevice::open_cuda(config.device_index));

@@ -10,6 +10,7 @@ using namespace fastserve::api;  // NOLINT(google-build-using-namespace)
 static_assert(static_cast<uint32_t>(EventType::kScore) == FSV_EVENT_SCORE);
 static_assert(static_cast<uint32_t>(EventType::kLoadFinished) == FSV_EVENT_LOAD_FINISHED);
 static_assert(static_cast<uint32_t>(EventType::kChoiceFinished) == FSV_EVENT_CHOICE_FINISHED);
+static_assert(static_cast<uint32_t>(EventType::kMemory) == FSV_EVENT_MEMORY);
 static_assert(sizeof(fsv_logprob) == sizeof(TokenLogprob) &&
               offsetof(fsv_logprob, logprob) == offsetof(TokenLogprob, logprob));
 
@@ -58,6 +59,7 @@ void deliver(void* context, size_t index, const EngineEvent& source) {
   event.choice = source.choice;
   event.cumulative_logprob = source.cumulative_logprob;
   event.score = source.score;
+  event.pressure = source.memory_notes;
   const auto& target = *static_cast<Target*>(context);
   std::memcpy(target.events + index * target.event_size, &event, std::min(target.event_size, sizeof(event)));
 }

@@ -10,7 +10,8 @@ Result<LoadOptions> load_options(const fsv_load_config& config) {
   constexpr DType kTypes[] = {DType::kF32,  DType::kF32,  DType::kF16,  DType::kBF16, DType::kQ8_0,
                               DType::kQ4_0, DType::kQ4_1, DType::kQ5_0, DType::kQ5_1};  // by FSV_DTYPE_*
   LoadOptions options;
-  constexpr uint32_t kFlags = FSV_LOAD_TEXT_ONLY | FSV_LOAD_WARM_UP | FSV_LOAD_COPY_BUFFER;
+  constexpr uint32_t kFlags =
+      FSV_LOAD_TEXT_ONLY | FSV_LOAD_WARM_UP | FSV_LOAD_COPY_BUFFER | FSV_LOAD_PINNED | FSV_LOAD_KEEP_SOURCE;
   if ((config.flags & ~kFlags) != 0) return invalid(format("unknown flags ", config.flags));
   options.text_only = (config.flags & FSV_LOAD_TEXT_ONLY) != 0;
   if (config.load_dtype >= std::size(kTypes)) {
@@ -42,6 +43,8 @@ Result<LoadRequest> load_request(const fsv_load_config* config) {
   LoadRequest request;
   FSV_ASSIGN(request.options, load_options(checked));
   request.warm_up = (checked.flags & FSV_LOAD_WARM_UP) != 0;
+  request.is_pinned = (checked.flags & FSV_LOAD_PINNED) != 0;
+  request.keeps_source = (checked.flags & FSV_LOAD_KEEP_SOURCE) != 0;
   request.priority = checked.priority;
   request.user_data = checked.user_data;
   if (checked.buffer == nullptr) {

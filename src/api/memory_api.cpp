@@ -7,8 +7,13 @@ namespace {
 using namespace fastserve;       // NOLINT(google-build-using-namespace)
 using namespace fastserve::api;  // NOLINT(google-build-using-namespace)
 
-static_assert(Engine::kTrimPrefixes == FSV_TRIM_PREFIXES && Engine::kTrimSessions == FSV_TRIM_SESSIONS);
-constexpr uint32_t kTrimFlags = FSV_TRIM_PREFIXES | FSV_TRIM_SESSIONS;
+static_assert(Engine::kTrimPrefixes == FSV_TRIM_PREFIXES && Engine::kTrimSessions == FSV_TRIM_SESSIONS &&
+              Engine::kTrimModels == FSV_TRIM_MODELS);
+constexpr uint32_t kTrimFlags = FSV_TRIM_PREFIXES | FSV_TRIM_SESSIONS | FSV_TRIM_MODELS;
+static_assert(Engine::kNotePrefixes == FSV_PRESSURE_PREFIXES && Engine::kNoteSessions == FSV_PRESSURE_SESSIONS &&
+              Engine::kNoteEvicted == FSV_PRESSURE_MODELS && Engine::kNoteRequests == FSV_PRESSURE_REQUESTS &&
+              Engine::kNoteReloaded == FSV_PRESSURE_RELOADED && Engine::kNoteShort == FSV_PRESSURE_SHORT);
+static_assert(static_cast<uint32_t>(LoadedModel::Residence::kComing) == FSV_MODEL_LOADING);
 
 template <typename Stats>
 void fill_kv(const KvCache::Usage& kv, Stats& stats) {
@@ -76,6 +81,7 @@ fsv_status fsv_memory_get_model(fsv_engine* engine, fsv_model* model, fsv_model_
     FSV_ASSIGN(const ModelMemory found, target->model_memory(*of));
     fsv_model_memory filled{};
     filled.request_count = found.request_count;
+    filled.state = static_cast<uint32_t>(found.residence);
     filled.weight_bytes = found.weight_bytes;
     filled.kv_bytes = static_cast<uint64_t>(found.kv.total_bytes);
     filled.activation_bytes = found.activation_bytes;
@@ -84,6 +90,14 @@ fsv_status fsv_memory_get_model(fsv_engine* engine, fsv_model* model, fsv_model_
     fill_kv(found.kv, filled);
     filled.prefix_bytes = static_cast<uint64_t>(found.prefixes.held_bytes);
     return fill_info(memory, filled, "memory");
+  });
+}
+
+fsv_status fsv_model_evict(fsv_engine* engine, fsv_model* model, fsv_error* error) {
+  return shim(error, [&]() -> Status {
+    FSV_ASSIGN(const std::shared_ptr<Engine> target, find_engine(engine));
+    FSV_ASSIGN(const std::shared_ptr<LoadedModel> of, find_model(model));
+    return target->evict(*of);
   });
 }
 

@@ -73,7 +73,7 @@ Status Engine::start() {
   }
   device_ = {&kernel_table(options_), executor_.get(), options_.reference_kernels,
              device_memory_ != nullptr ? &device_memory_->steps() : nullptr};
-  FSV_ASSIGN(events_, EventHub::create(options_.max_queued_requests + kTicketsMax));
+  FSV_ASSIGN(events_, EventHub::create(options_.max_queued_requests + kTicketsMax + 1));
   scheduler_ = create_scheduler(options_.scheduler);
   const size_t requests = options_.max_queued_requests;
   residents_max_ =
@@ -173,7 +173,7 @@ void Engine::cancel_everything() {
     if (ticket.state != TicketState::kQueued && ticket.state != TicketState::kLoading) return;
     ticket.state = TicketState::kFailed;
     ticket.failure = Status::from_literal(StatusCode::kShutdown, "the engine shut down");
-    if (!std::exchange(ticket.in_ready_list, true)) events_->push(ticket.number);
+    if (ticket.reloaded == nullptr && !std::exchange(ticket.in_ready_list, true)) events_->push(ticket.number);
   });
 }
 

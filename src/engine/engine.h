@@ -32,7 +32,8 @@ enum class EventType : uint32_t {
   kFinished = 3,
   kLoadProgress = 4,
   kLoadFinished = 5,
-  kChoiceFinished = 6
+  kChoiceFinished = 6,
+  kMemory = 7
 };
 
 // One event as the host sees it; pointers stay valid until the next poll.
@@ -49,6 +50,7 @@ struct EngineEvent {
   uint32_t prompt_count = 0, generated_count = 0, cached_count = 0;
   uint64_t bytes_done = 0, bytes_total = 0;
   uint64_t queue_us = 0, first_token_us = 0, total_us = 0;
+  uint32_t memory_notes = 0;  // kNote*
 };
 
 enum class TicketState : uint32_t { kQueued = 0, kLoading = 1, kReady = 2, kFailed = 3 };
@@ -61,6 +63,7 @@ struct Ticket {
   std::shared_ptr<LoadJob> job;
   TicketState state = TicketState::kQueued;
   std::shared_ptr<LoadedModel> model;
+  std::shared_ptr<LoadedModel> reloaded;  // whose weights come again; no host knows of it. Null: an ordinary load
   Status failure;
   bool in_ready_list = false;
   bool finish_delivered = false;
@@ -85,6 +88,7 @@ struct EngineMetrics {
   uint64_t submitted = 0, finished = 0, cancelled = 0, failed = 0;
   uint64_t prefill_tokens = 0, decode_tokens = 0, reused_tokens = 0;
   uint64_t dropped = 0, recomputed_tokens = 0;
+  uint64_t evicted_models = 0, reloaded_models = 0;
   PrefixTree::Usage prefixes;
   uint64_t steps = 0, step_us = 0, scheduler_ns = 0, max_step_us = 0, batch_rows = 0;
   uint64_t drafts = 0, drafts_true = 0;
@@ -107,9 +111,12 @@ struct ModelMemory {
   KvCache::Usage kv;
   PrefixTree::Usage prefixes;
   uint32_t request_count = 0;  // not finished
+  LoadedModel::Residence residence = LoadedModel::Residence::kHere;
 };
 
 class Engine : private Admission {
+  static constexpr uint64_t kMemoryEvents = UINT64_MAX;  // in the ring of events, beside requests and tickets
+
  public:
   static Result<std::shared_ptr<Engine>> create(const EngineOptions& options);
   ~Engine() override;
@@ -161,10 +168,14 @@ class Engine : private Admission {
   // Memory. Both take effect between pieces of work; a budget below what must stay is kBudgetTooSmall.
   Status set_memory_budget(uint64_t budget_bytes);
   // Gives back KV that nobody holds, and what else `kinds` (kTrim*) name.
-  static constexpr uint32_t kTrimPrefixes = 1, kTrimSessions = 2;
+  static constexpr uint32_t kTrimPrefixes = 1, kTrimSessions = 2, kTrimModels = 4;
   Status trim_memory(uint32_t kinds);
   EngineMemory memory();
   Result<ModelMemory> model_memory(LoadedModel& model);
+  Status evict(LoadedModel& model);
+  // What was given up for want of memory, in events.
+  static constexpr uint32_t kNotePrefixes = 1, kNoteSessions = 2, kNoteEvicted = 4, kNoteRequests = 8,
+                            kNoteReloaded = 16, kNoteShort = 32;
   const EngineOptions& options() const { return options_; }
   // Blocks of every loaded model are those that its requests and sessions hold; for tests.
   bool check_integrity();
@@ -208,6 +219,7 @@ class Engine : private Admission {
   void drop_sequence(Sequence& sequence);
   Result<bool> admit_kv(Request& request);
   bool admit_after_evicting(Request& request);
+  Status check_refusal(const LoadedModel& model) const;
   void keep_prefix(Sequence& sequence) noexcept;
   void look_up_prefix(Request& request) noexcept;
   void drain_incoming();
@@ -260,12 +272,32 @@ class Engine : private Admission {
   void ask_for_memory() noexcept;
   bool serve_memory(bool in_step);
   void end_trim();
-  bool give_back(uint32_t kinds);
+  // Of other models than `keeps`, which may be null.
+  bool give_back(uint32_t kinds, const LoadedModel* keeps);
+  void note_memory(uint32_t notes) noexcept;
+  void say_memory();
+  void deliver_memory(size_t& count, Deliver deliver, void* context);
   std::vector<std::shared_ptr<LoadedModel>> models_by_use() const;
   bool shrink_pool(LoadedModel& model);
   bool evict_prefixes(LoadedModel& model);
   bool drop_least_urgent();
   bool grow_pool(LoadedModel& model);
+  bool grow_at_others_cost(LoadedModel& model);
+  void tell_room() noexcept;
+
+  // engine_eviction.cpp
+  bool has_requests(const LoadedModel& model) const;
+  bool is_serving(const LoadedModel& model) const;
+  bool can_evict(const LoadedModel& model) const;
+  void evict_model(LoadedModel& model) noexcept;
+  bool evict_idle_model(const LoadedModel* keeps);
+  void evict_wanted();
+  void call_models_back(uint64_t turn);
+  void want_back(const std::shared_ptr<LoadedModel>& model);
+  Status begin_reload(const std::shared_ptr<LoadedModel>& model);
+  void end_reload(LoadedModel& model, Result<std::shared_ptr<LoadedModel>> result) noexcept;
+  void make_room(uint64_t size_bytes);
+  std::shared_ptr<LoadJob> create_job(LoadRequest request);
 
   // engine_loads.cpp
   void run_loader_thread();
@@ -326,6 +358,14 @@ class Engine : private Admission {
   bool is_trimming_ = false, memory_is_stuck_ = false;
   uint32_t trimmed_kinds_ = 0;
   int64_t step_target_ns_ = 0;
+  uint64_t room_wanted_bytes_ = 0;       // by a load; 0: none, or it was told
+  bool is_reloading_ = false;            // one model at a time; nobody else takes memory meanwhile
+  bool reload_is_alone_ = false;         // nobody else was running when that began
+  int64_t starved_since_ns_ = kNeverNs;  // since when somebody waits for a model that others leave no room
+  uint32_t memory_notes_ = 0;
+  bool memory_event_in_list_ = false;
+  std::atomic<uint32_t> unsaid_notes_{0};  // to the host's hook
+  bool evicts_some_ = false;               // a model's evict_wanted is set
   EngineMetrics metrics_;
   std::atomic<uint32_t> attention_{0};  // bumped when the loop must look up: cancel, pause, stop
 

@@ -27,10 +27,12 @@ Result<uint64_t> Engine::load(LoadRequest request) {
   auto ticket = std::make_shared<Ticket>();
   ticket->user_data = request.user_data;
   ticket->priority = request.priority;
+  // What was lent for this load alone goes with it.
+  request.is_pinned = request.is_pinned || (request.files != nullptr && !request.keeps_source);
+  request.keeps_source = request.keeps_source && request.files != nullptr;
   if (request.files == nullptr) request.files = options_.files;
   const std::shared_ptr<ModelFiles> files = request.files;
-  ticket->job = std::make_shared<LoadJob>(std::move(request), options_, memory_, device_.kernels, retired_models_,
-                                          device_memory_);
+  ticket->job = create_job(std::move(request));
   const std::lock_guard lock(mutex_);
   if (is_draining_) return Status::from_literal(StatusCode::kShutdown, "the engine is shutting down");
   load_queue_.reserve(load_queue_.size() + 1);
@@ -41,6 +43,11 @@ Result<uint64_t> Engine::load(LoadRequest request) {
   files->arm();
   work_.notify_all();
   return number;
+}
+
+std::shared_ptr<LoadJob> Engine::create_job(LoadRequest request) {
+  return std::make_shared<LoadJob>(std::move(request), options_, memory_, device_.kernels, retired_models_,
+                                   device_memory_, [this](uint64_t size_bytes) { make_room(size_bytes); });
 }
 
 Status Engine::set_priority(uint64_t number, int32_t priority) {
@@ -124,6 +131,8 @@ std::shared_ptr<Ticket> Engine::remove_ticket(uint64_t number) noexcept {
   std::shared_ptr<Ticket> ticket = tickets_.share(number);
   if (ticket->in_ready_list) events_->remove(number);
   tickets_.erase(number);
+  attention_.fetch_add(1);  // a model that is wanted back may have waited for a ticket
+  work_.notify_all();
   return ticket;
 }
 
@@ -158,7 +167,8 @@ void Engine::run_loader_thread() {
 Result<std::shared_ptr<LoadedModel>> Engine::open_load(LoadJob& job) {
   FSV_ASSIGN(const bool is_open, job.open_once());
   if (!is_open) return std::shared_ptr<LoadedModel>();
-  std::shared_ptr<LoadedModel> shared = find_shared(job.identity(), job.load_options());
+  std::shared_ptr<LoadedModel> shared;
+  if (!job.is_reload()) shared = find_shared(job.identity(), job.load_options());
   if (shared == nullptr) FSV_TRY(job.prepare());
   return shared;
 }
@@ -193,7 +203,8 @@ void Engine::run_load_workers(uint64_t number, LoadJob& job) {
 void Engine::report_progress(uint64_t number) {
   const std::lock_guard lock(mutex_);
   Ticket* ticket = tickets_.find(number);
-  if (ticket != nullptr && !std::exchange(ticket->in_ready_list, true)) events_->push(number);
+  if (ticket == nullptr || ticket->reloaded != nullptr) return;
+  if (!std::exchange(ticket->in_ready_list, true)) events_->push(number);
 }
 
 // A ticket that was looked at in its loading state reports progress; after the end, the end (once).
@@ -232,6 +243,11 @@ void Engine::end_job(uint64_t number, LoadJob& job, Result<std::shared_ptr<Loade
 
 void Engine::end_load(uint64_t number, Result<std::shared_ptr<LoadedModel>> result) noexcept {
   const std::lock_guard lock(mutex_);
+  if (const Ticket* reload = tickets_.find(number); reload != nullptr && reload->reloaded != nullptr) {
+    const std::shared_ptr<Ticket> ended = remove_ticket(number);
+    end_reload(*ended->reloaded, std::move(result));
+    return;
+  }
   if (result.ok()) {
     std::erase_if(models_, [](const std::weak_ptr<LoadedModel>& weak) { return weak.expired(); });
     const bool is_known = std::any_of(models_.begin(), models_.end(), [&](const std::weak_ptr<LoadedModel>& weak) {

@@ -53,21 +53,30 @@ void Engine::wait_until_timeouts(std::unique_lock<std::mutex>& lock, Condition h
 
 // One step, or as much of it as fits the grant.
 Engine::Progress Engine::iterate() {
-  if (!serve_memory(has_pieces())) return Progress::kOutOfTime;
-  if (!has_pieces() && !begin_step()) return Progress::kIdle;
-  return continue_step();
+  if (!has_pieces()) seen_attention_ = attention_.load();  // whatever comes from here on is looked at again
+  say_memory();
+  const bool has_time = serve_memory(has_pieces());
+  if (has_time && !has_pieces()) evict_wanted();
+  const bool found_nothing = has_time && !has_pieces() && !begin_step();
+  say_memory();
+  if (!has_time) return Progress::kOutOfTime;
+  return found_nothing ? Progress::kIdle : continue_step();
 }
 
 bool Engine::begin_step() {
   const std::lock_guard lock(mutex_);
-  seen_attention_ = attention_.load();
   drain_incoming();
   if (is_paused_ || is_stopping_) return false;
   // A model may have nothing that can run now (its KV is held by requests that nobody polls): then the next one's turn
   // comes. One that a failed admission has thinned out is looked at again.
   const uint64_t turn = ++turn_;
+  call_models_back(turn);
   while (const std::shared_ptr<LoadedModel> model = choose_model(turn)) {
     admission_failed_ = false;
+    if (model->residence != LoadedModel::Residence::kHere) {
+      model->served_turn = turn;
+      continue;
+    }
     if (plan_for(*model, clock_.now_ns())) return true;
     model->served_turn = admission_failed_ ? 0 : turn;
   }
@@ -125,7 +134,9 @@ void Engine::collect_cancelled() {
 bool Engine::heed_attention() {
   for (;;) {
     if (attention_.load(std::memory_order_relaxed) != seen_attention_) drop_cancelled_from_batch();
+    say_memory();
     (void)serve_memory(true);  // what the time is too short for comes with the next piece
+    say_memory();
     std::unique_lock lock(mutex_);
     if (is_stopping_) return false;
     if (!is_paused_) return true;

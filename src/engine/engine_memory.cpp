@@ -11,15 +11,8 @@
 namespace fastserve {
 namespace {
 
-uint64_t fixed_bytes(LoadedModel& model) {
-  const uint64_t device_bytes = model.device_step != nullptr ? model.device_step->size_bytes() : 0;
-  return model.weights.size_bytes() + model.host_weights.size_bytes() + model.derived.size_bytes() +
-         model.workspace.buffer().size_bytes() + device_bytes + model.heap_bytes();
-}
-
-bool can_drop(const Request& request) {
-  return request.parameters.kind != RequestKind::kScore && request.sequences.size() == 1;
-}
+// Weights and activations, here or not, and small objects.
+uint64_t fixed_bytes(const LoadedModel& model) { return model.runtime_bytes + model.heap_bytes(); }
 
 }  // namespace
 
@@ -36,7 +29,7 @@ KvDemand Engine::kv_floor(const LoadedModel& model) const {
     if (request.is_finished() || request.model.get() != &model) return;
     const KvDemand demand = demand_of(request);
     longest.raise_to(demand);
-    if (request.admitted && !can_drop(request)) held.add(demand);
+    if (request.admitted && !request.can_drop()) held.add(demand);
   });
   longest.raise_to(held);
   return longest;
@@ -52,7 +45,9 @@ uint64_t Engine::memory_floor() const {
   uint64_t bytes = 0;
   for (const auto& weak : models_) {
     const std::shared_ptr<LoadedModel> model = weak.lock();
-    if (model != nullptr) bytes += fixed_bytes(*model) + pool_bytes_for(*model, kv_floor(*model));
+    if (model == nullptr) continue;
+    const bool may_go = model->source.can_reload && !has_requests(*model);
+    bytes += may_go ? model->heap_bytes() : fixed_bytes(*model) + pool_bytes_for(*model, kv_floor(*model));
   }
   return bytes;
 }
@@ -64,7 +59,10 @@ Status Engine::check_room(const Request& request) const {
   const uint64_t budget = memory_->stats().budget_bytes;
   uint64_t fixed = 0;
   for (const auto& weak : models_) {
-    if (const std::shared_ptr<LoadedModel> other = weak.lock(); other != nullptr) fixed += fixed_bytes(*other);
+    const std::shared_ptr<LoadedModel> other = weak.lock();
+    if (other == nullptr) continue;
+    const bool may_go = other.get() != &model && other->source.can_reload;
+    fixed += may_go ? other->heap_bytes() : fixed_bytes(*other);
   }
   const int64_t needed = model.kv.bytes_for(demand);
   const bool is_possible = needed != INT64_MAX;
@@ -91,6 +89,7 @@ Status Engine::set_memory_budget(uint64_t budget_bytes) {
   if (is_stopping_) return Status::from_literal(StatusCode::kShutdown, "the engine has shut down");
   FSV_TRY(check_floor(budget_bytes));
   memory_->set_budget_bytes(budget_bytes);
+  if (memory_->excess_bytes() > 0) note_memory(kNoteShort);
   ask_for_memory();
   return {};
 }
@@ -118,19 +117,21 @@ bool Engine::serve_memory(bool in_step) {
     const std::lock_guard lock(mutex_);
     const int64_t began_ns = clock_.now_ns();
     const bool is_over = memory_->excess_bytes() > 0;
-    if (!is_over && !is_trimming_) {
+    const bool is_short = room_wanted_bytes_ > memory_->available_bytes();
+    if (!is_short) tell_room();
+    if (!is_over && !is_trimming_ && !is_short) {
       memory_is_stuck_ = false;
       return true;
     }
     // What gives nothing takes no time from the step.
     if (grant_.is_used && !GrantPacer::fits(memory_piece_ns_, grant_.deadline_ns - began_ns)) return false;
-    uint32_t kinds = is_over ? kTrimAll : trimmed_kinds_;
+    uint32_t kinds = is_over ? kTrimAll : is_short ? kTrimAll & ~kTrimRequests : trimmed_kinds_;
     // The step goes on with what it has; and what did not help once (a load holds memory, a session is being saved)
     // costs nobody their keys and values again.
     if (in_step || memory_is_stuck_) kinds &= ~kTrimRequests;
     bool gave = false;
     const Status status = guarded([&] {
-      gave = give_back(kinds);
+      gave = give_back(kinds, nullptr);
       return Status();
     });
     if (!status.ok()) options_.log.write(LogLevel::kWarning, status.message());
@@ -140,6 +141,7 @@ bool Engine::serve_memory(bool in_step) {
       grant_.is_used = true;
       continue;
     }
+    tell_room();
     if (!is_over || !in_step) end_trim();
     memory_is_stuck_ = is_over && !in_step;
     return true;
@@ -154,16 +156,54 @@ void Engine::end_trim() {
 }
 
 // The next piece, of what is missed least. mutex_ held. False: there is nothing of these kinds.
-bool Engine::give_back(uint32_t kinds) {
+bool Engine::give_back(uint32_t kinds, const LoadedModel* keeps) {
   std::vector<std::shared_ptr<LoadedModel>> models = models_by_use();
-  for (const auto& model : models) {
-    if (shrink_pool(*model)) return true;
+  std::erase_if(models, [&](const auto& model) { return model.get() == keeps; });
+  uint32_t note = 0;
+  const auto shrinks = [this](const auto& model) { return shrink_pool(*model); };
+  const auto evicts = [this](const auto& model) { return evict_prefixes(*model); };
+  if (std::any_of(models.begin(), models.end(), shrinks)) return true;
+  if ((kinds & kTrimPrefixes) != 0 && std::any_of(models.begin(), models.end(), evicts)) {
+    note = kNotePrefixes;
+  } else if ((kinds & kTrimSessions) != 0 && sessions_.drop_oldest(keeps)) {
+    note = kNoteSessions;
+  } else if ((kinds & kTrimModels) != 0 && evict_idle_model(keeps)) {
+    note = kNoteEvicted;
+  } else if ((kinds & kTrimRequests) != 0 && drop_least_urgent()) {
+    note = kNoteRequests;
   }
-  for (const auto& model : models) {
-    if ((kinds & kTrimPrefixes) != 0 && evict_prefixes(*model)) return true;
-  }
-  if ((kinds & kTrimSessions) != 0 && sessions_.drop_oldest()) return true;
-  return (kinds & kTrimRequests) != 0 && drop_least_urgent();
+  if (note != 0) note_memory(note);
+  return note != 0;
+}
+
+// The load that waits for room goes on with what there is.
+void Engine::tell_room() noexcept {
+  if (std::exchange(room_wanted_bytes_, 0) != 0) settled_.notify_all();
+}
+
+// An event says so, if the host wants such. mutex_ held.
+void Engine::note_memory(uint32_t notes) noexcept {
+  if (options_.on_memory != nullptr) unsaid_notes_.fetch_or(notes);
+  memory_notes_ |= notes;
+  if (options_.tells_of_memory && !std::exchange(memory_event_in_list_, true)) events_->push(kMemoryEvents);
+}
+
+// Calls the host's hook, which may set another budget: no lock is held.
+void Engine::say_memory() {
+  const uint32_t notes = unsaid_notes_.exchange(0);
+  if (notes == 0) return;
+  const MemoryStats stats = memory_->stats();
+  options_.on_memory(options_.on_memory_context, notes, stats.used_bytes, stats.budget_bytes);
+}
+
+void Engine::deliver_memory(size_t& count, Deliver deliver, void* context) {
+  memory_event_in_list_ = false;
+  EngineEvent event;
+  event.type = EventType::kMemory;
+  event.memory_notes = std::exchange(memory_notes_, 0);
+  event.bytes_done = memory_->stats().used_bytes;
+  event.bytes_total = memory_->stats().budget_bytes;
+  deliver(context, count++, event);
 }
 
 // The one used longest ago first.
@@ -201,7 +241,7 @@ bool Engine::drop_least_urgent() {
   Sequence* chosen = nullptr;
   for (Sequence* sequence : running_) {
     const Request& request = *sequence->request;
-    if (!can_drop(request) || request.in_step) continue;
+    if (!request.can_drop() || request.in_step) continue;
     const auto urgency = [](const Request& other) {
       return std::pair(int64_t{other.parameters.priority}, -other.submitted_ns);
     };
@@ -214,10 +254,20 @@ bool Engine::drop_least_urgent() {
 
 // A pool that was cut takes memory again where a request wants it: the budget's, or what other models do not use.
 bool Engine::grow_pool(LoadedModel& model) {
+  if (is_reloading_) return false;
   if (model.kv.grow()) return true;
   if (model.kv.is_complete() || models_.size() < 2) return false;
   for (const auto& other : models_by_use()) {
     if (other.get() != &model && shrink_pool(*other)) return model.kv.grow();
+  }
+  return false;
+}
+
+// The same at the cost of what others would have to compute or read again.
+bool Engine::grow_at_others_cost(LoadedModel& model) {
+  if (is_reloading_ || model.kv.is_complete()) return false;
+  while (models_.size() > 1 && give_back(kTrimAll & ~kTrimRequests, &model)) {
+    if (model.kv.grow()) return true;
   }
   return false;
 }
@@ -248,6 +298,7 @@ Result<ModelMemory> Engine::model_memory(LoadedModel& model) {
   }
   const std::lock_guard lock(mutex_);
   ModelMemory memory;
+  memory.residence = model.residence;
   memory.weight_bytes = model.weights.size_bytes();
   memory.activation_bytes = model.workspace.buffer().size_bytes();
   memory.other_bytes = model.heap_bytes();

@@ -118,8 +118,7 @@ void Engine::describe_rights(const Sequence& sequence, SequenceView& view) {
     view.tokens_left_max = static_cast<int32_t>(parameters.max_tokens) - sequence.generated;
   }
   view.kv_tokens = int64_t{request.kv_tokens_max()} * static_cast<int64_t>(request.sequences.size());
-  // A score has told of rows that it would compute again; sequences of one request share what they hold.
-  view.can_drop = parameters.kind != RequestKind::kScore && request.sequences.size() == 1;
+  view.can_drop = request.can_drop();
   view.job = &request.job;
 }
 
@@ -166,6 +165,7 @@ void Engine::build_views(LoadedModel* model) {
 bool Engine::try_admit(size_t waiting_index) {
   Request& request = *plan_waiting_[waiting_index];
   if (running_.size() + request.sequences.size() > residents_max_) return false;
+  if (request.submitted_ns > starved_since_ns_) return false;  // somebody has waited longer for another model
   bool admitted = false;
   const Status status = guarded([&]() -> Status {
     FSV_ASSIGN(admitted, admit_kv(request));
@@ -191,7 +191,9 @@ void Engine::drop_sequence(Sequence& sequence) {
   keep_prefix(sequence);
   request.model->kv.release(sequence.kv);
   sequence.computed = 0;
+  request.known_tokens = 0;
   look_up_prefix(request);
+  request.was_dropped = true;
   request.admitted = false;
   request.state = RequestState::kQueued;
   std::erase(running_, &sequence);
@@ -222,8 +224,9 @@ Result<bool> Engine::admit_kv(Request& request) {
     sessions_.settle(model);
     FSV_TRY(tried);
   }
+  while (!admitted && grow_at_others_cost(model)) admitted = admit_sequences(request, rows);
   if (admitted) {
-    if (request.job.drop_count == 0) {
+    if (!request.was_dropped) {
       request.cached_count = static_cast<uint32_t>(first.computed);
       metrics_.reused_tokens += request.cached_count;
     }
@@ -231,8 +234,17 @@ Result<bool> Engine::admit_kv(Request& request) {
     if (is_borrowed) model.kv.release(first.kv);
     if (turn != nullptr) sessions_.take_back(*turn, first.kv);
     first.computed = 0;
+    FSV_TRY(check_refusal(model));
   }
   return admitted;
+}
+
+// Nobody holds what the request needs, and the budget has room: then it is the system that gives nothing, and nobody's
+// end would change that.
+Status Engine::check_refusal(const LoadedModel& model) const {
+  const bool has_room = model.kv.growable_tokens(memory_->available_bytes()) > 0;
+  if (!running_.empty() || !has_room || is_reloading_) return {};
+  return Status::from_literal(StatusCode::kOutOfMemory, "no memory for keys and values, though the budget has room");
 }
 
 // Texts that are over make room for one that begins, the one used longest ago first.

@@ -138,6 +138,8 @@ size_t Engine::poll(size_t capacity, Deliver deliver, void* context) {
     } else if (Ticket* ticket = tickets_.find(number); ticket != nullptr) {
       ticket->in_ready_list = false;
       deliver_ticket(*ticket, count, deliver, context);
+    } else if (number == kMemoryEvents) {
+      deliver_memory(count, deliver, context);
     }
   }
   if (was_paused) {
@@ -238,6 +240,7 @@ Status Engine::step(uint64_t max_us, bool* more) {
     } while (progress == Progress::kWorked && clock_.now_ns() < grant_.deadline_ns);
     grant_.deadline_ns = deadline_ns;
     has_more = advance_loads() || progress != Progress::kIdle;
+    say_memory();
     return Status();
   });
   grant_ = {};

@@ -28,6 +28,7 @@ Result<bool> LoadJob::open_once() {
   if (request_.options.dtype) {
     FSV_ASSIGN(source_, quantize_on_load(std::move(source_), *request_.options.dtype));
   }
+  want_room(account.live_bytes());
   FSV_TRY(source_charge_.set(*memory_, account.live_bytes()));
   return true;
 }
@@ -37,6 +38,9 @@ Status LoadJob::prepare() {
   model->memory = memory_;
   model->identity = source_->identity();
   model->load_options = request_.options;
+  model->source.can_reload = !request_.is_pinned && !request_.options.text_only;
+  if (request_.keeps_source) model->source.files = request_.files;
+  model->source.path = request_.path;
   model->facts = describe_model(*source_);
   if (request_.options.text_only) {
     model->facts.refusal = "loaded for its text alone";
@@ -49,7 +53,8 @@ Status LoadJob::prepare() {
     FSV_TRY(allocate_weights(*model));
   }
   cut_chunks();
-  text_ = std::make_unique<ModelTextLoad>(*source_, *model);
+  if (!request_.weights_only) text_ = std::make_unique<ModelTextLoad>(*source_, *model);
+  is_text_taken_.store(request_.weights_only);
   FSV_TRY(read_charge_.set(*memory_, read_bytes_max(specs_, *source_, options_)));
   fingerprint_.add_header(*source_);
   model_ = std::move(model);
@@ -58,6 +63,7 @@ Status LoadJob::prepare() {
 
 Status LoadJob::allocate_weights(LoadedModel& model) {
   const uint64_t total = weight_bytes(specs_, *source_);
+  want_room(total + read_bytes_max(specs_, *source_, options_));
   if (total > memory_->available_bytes()) {
     return Status(StatusCode::kBudgetTooSmall, format("weights need ", total, " bytes, the memory budget has ",
                                                       memory_->available_bytes(), " left"));
@@ -133,6 +139,7 @@ Result<bool> LoadJob::step_text() {
   FSV_ASSIGN(const bool done, text_->step());
   if (account.peak_bytes() > text_peak_bytes_) {  // that much was needed: the peak shows it
     text_peak_bytes_ = account.peak_bytes();
+    want_room(text_peak_bytes_);
     FSV_TRY(model_->heap.set(*memory_, text_peak_bytes_));
   }
   FSV_TRY(model_->heap.set(*memory_, account.live_bytes()));
@@ -200,18 +207,29 @@ Status LoadJob::load_panels(const Chunk& chunk) {
 
 // KV and activations are taken with the load, so that a model that has loaded can run.
 Status LoadJob::create_runtime() {
-  FSV_ASSIGN(const RuntimePlan plan, plan_runtime(*model_->def, rounds_input_, options_, memory_->available_bytes()));
+  // Of a model that comes back the KV is there, and what draws.
+  const bool has_kv = request_.weights_only;
+  want_room(runtime_bytes_wanted(*model_->def, rounds_input_, options_, !has_kv));
+  const uint64_t available = has_kv ? UINT64_MAX : memory_->available_bytes();
+  FSV_ASSIGN(const RuntimePlan plan, plan_runtime(*model_->def, rounds_input_, options_, available));
   model_->context_tokens = plan.context_tokens;
+  if (has_kv) return create_workspace(plan);
   FSV_ASSIGN(model_->kv, KvCache::create(plan.kv_layout, *memory_, plan.kv));
   if (model_->kv.group_count() > Batch::kKvGroupsMax) {
     return Status::from_literal(StatusCode::kUnsupported, "the model mixes too many attention windows");
   }
+  FSV_TRY(create_sampling(plan));
+  return create_workspace(plan);
+}
+
+Status LoadJob::create_workspace(const RuntimePlan& plan) {
   FSV_ASSIGN(model_->workspace,
              Workspace::create(*memory_, plan.workspace, static_cast<int64_t>(options_.max_batch_tokens),
                                RuntimePlan::kLogitRows));
-  FSV_TRY(create_sampling(plan));
-  if (device_ == nullptr) return {};
-  FSV_ASSIGN(model_->device_step, DeviceStep::create(*device_, *memory_, plan.device_step));
+  if (device_ != nullptr) {
+    FSV_ASSIGN(model_->device_step, DeviceStep::create(*device_, *memory_, plan.device_step));
+  }
+  model_->runtime_bytes = model_->resident_bytes();
   return {};
 }
 

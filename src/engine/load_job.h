@@ -2,6 +2,7 @@
 // number of workers may take, each read, packed and counted. Nothing of a failed or cancelled job stays.
 #pragma once
 #include <atomic>
+#include <functional>
 #include <memory>
 #include <mutex>
 #include <string>
@@ -10,6 +11,7 @@
 #include "base/heap.h"
 #include "engine/loaded_model.h"
 #include "engine/model_fingerprint.h"
+#include "engine/model_sizing.h"
 #include "engine/model_text.h"
 #include "engine/options.h"
 #include "engine/read_buffers.h"
@@ -28,6 +30,9 @@ struct LoadRequest {
   std::string path;
   LoadOptions options;
   bool warm_up = false;
+  bool is_pinned = false;     // never to be evicted
+  bool keeps_source = false;  // `files` stay in use, to load it again
+  bool weights_only = false;  // of a model that is there but for them
   int32_t priority = 0;
   uint64_t user_data = 0;
 };
@@ -38,8 +43,9 @@ class LoadJob {
   // null: by the CPU.
   LoadJob(LoadRequest request, const EngineOptions& options, std::shared_ptr<LimitResource> memory,
           const kernels::KernelTable* kernels, std::shared_ptr<RetiredModels> retired,
-          std::shared_ptr<DeviceMemory> device)
-      : request_(std::move(request)),
+          std::shared_ptr<DeviceMemory> device, std::function<void(uint64_t)> make_room = nullptr)
+      : make_room_(std::move(make_room)),
+        request_(std::move(request)),
         options_(options),
         memory_(std::move(memory)),
         kernels_(kernels),
@@ -57,6 +63,7 @@ class LoadJob {
   // Then: checks what the headers say, takes the memory for weights and cuts the work into chunks.
   Status prepare();
   bool is_prepared() const { return model_ != nullptr; }
+  bool is_reload() const { return request_.weights_only; }
   // Takes and does one chunk. False when none is left to take, or the job has failed or was cancelled.
   bool work_once();
   // After every chunk is done (all workers returned): does a piece of what remains. False when nothing does.
@@ -91,10 +98,17 @@ class LoadJob {
   Status send_derived();
   Status create_runtime();
   Status create_sampling(const RuntimePlan& plan);
+  Status create_workspace(const RuntimePlan& plan);
   Status check_cancelled() const;
   void close_source() noexcept;
   void fail(Status status);
 
+  // Called where there is too little memory: so many bytes should become free, if they can.
+  void want_room(uint64_t size_bytes) const {
+    if (make_room_ && memory_->available_bytes() < size_bytes) make_room_(size_bytes);
+  }
+
+  std::function<void(uint64_t)> make_room_;
   LoadRequest request_;
   EngineOptions options_;
   std::shared_ptr<LimitResource> memory_;

@@ -9,6 +9,7 @@
 #include "blocks/workspace.h"
 #include "engine/device_step.h"
 #include "engine/grant_pacer.h"
+#include "formats/model_files.h"
 #include "memory/budget.h"
 #include "models/model_def.h"
 #include "sampling/sampler.h"
@@ -70,6 +71,22 @@ struct LoadedModel {
   int32_t context_tokens = 0;  // longest sequence in this engine
 
   uint64_t heap_bytes() const { return heap.size_bytes() + sampling_heap.size_bytes(); }
+
+  // Where its memory is; guarded by the engine's mutex. What is gone can be read again.
+  enum class Residence : uint32_t { kHere = 0, kGone = 1, kComing = 2 };
+  Residence residence = Residence::kHere;
+  bool is_unwanted = false;    // to be evicted when its step is over
+  uint64_t runtime_bytes = 0;  // weights and activations, while it is here
+  struct Source {
+    bool can_reload = false;
+    std::shared_ptr<ModelFiles> files;  // null: the engine's
+    std::string path;
+  } source;
+  // Weights, activations and what steps on a device need, now; they are what `to`, which has none, receives.
+  uint64_t resident_bytes() noexcept;
+  void move_resident(LoadedModel& to) noexcept;
+  // The weights of the same model, read again; it computes as before.
+  Status take_weights(LoadedModel& fresh);
 
   std::unique_ptr<LoadedModel> next_retired;  // see RetiredModels
 };

@@ -194,6 +194,15 @@ Result<RuntimePlan> plan_runtime(const ModelDef& def, bool rounds_input, const E
   return plan;
 }
 
+uint64_t runtime_bytes_wanted(const ModelDef& def, bool rounds_input, const EngineOptions& options, bool with_kv) {
+  const Result<RuntimePlan> plan = plan_runtime(def, rounds_input, options, UINT64_MAX);
+  if (!plan.ok()) return 0;
+  const auto token_bytes = static_cast<uint64_t>(kv_token_bytes(plan->kv_layout));
+  const uint64_t context = static_cast<uint64_t>(plan->context_tokens) + kernels::kKvBlockTokens;
+  const uint64_t kv_bytes = options.kv_bytes != 0 ? options.kv_bytes : std::min(plan->kv_bytes, context * token_bytes);
+  return plan->activation_bytes + (with_kv ? kv_bytes : 0);
+}
+
 Result<MemoryEstimate> estimate_memory(const std::shared_ptr<ModelFiles>& files, const std::string& path,
                                        const LoadOptions& load_options, const EngineOptions& options) {
   MemoryEstimate estimate;

@@ -53,6 +53,9 @@ struct RuntimePlan {
 Result<RuntimePlan> plan_runtime(const ModelDef& def, bool rounds_input, const EngineOptions& options,
                                  uint64_t available_bytes);
 
+// Activations, and KV for one context: what a load wants to find, if others can do without.
+uint64_t runtime_bytes_wanted(const ModelDef& def, bool rounds_input, const EngineOptions& options, bool with_kv);
+
 struct MemoryEstimate {
   uint64_t weight_bytes = 0, kv_bytes = 0, activation_bytes = 0, other_bytes = 0;
   uint64_t peak_bytes = 0;  // while loading

@@ -35,6 +35,10 @@ struct EngineOptions {
   uint64_t memory_budget_bytes = 0;
   uint64_t kv_bytes = 0;
   bool keeps_prefixes = false;
+  bool tells_of_memory = false;  // in events
+  // Called on the engine's thread, without its lock, with kNote* of Engine. May be null.
+  void (*on_memory)(void* context, uint32_t notes, uint64_t used_bytes, uint64_t budget_bytes) = nullptr;
+  void* on_memory_context = nullptr;
   std::string write_folder;  // empty: nothing is written
   LogSink log;
   std::shared_ptr<LogQueue> log_queue;  // of `log`, where the host pulls its lines

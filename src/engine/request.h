@@ -69,6 +69,7 @@ struct Request {
   JobRecord job;                 // the scheduler's
   int32_t known_tokens = 0;      // found among ended texts when it began to wait: what policy counts on
   bool admitted = false;
+  bool was_dropped = false;
   int64_t first_row_ns = 0, first_token_ns = 0;
 
   // Guarded by the engine's mutex.
@@ -94,6 +95,9 @@ struct Request {
     if (parameters.queue_timeout_us == 0 || first_row_ns != 0) return kNeverNs;
     return submitted_ns + static_cast<int64_t>(parameters.queue_timeout_us) * 1000;
   }
+  // Whether its keys and values may be taken and computed again. A score has told of rows that it would compute again;
+  // sequences of one request share what they hold.
+  bool can_drop() const { return parameters.kind != RequestKind::kScore && sequences.size() == 1; }
   // Tokens drawn, in all sequences together.
   uint32_t generated_count() const {
     return std::accumulate(sequences.begin(), sequences.end(), 0U, [](uint32_t sum, const Sequence& sequence) {

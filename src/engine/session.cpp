@@ -247,10 +247,16 @@ void SessionTable::settle(const LoadedModel& model) noexcept {
   }
 }
 
-bool SessionTable::drop_oldest() noexcept {
+void SessionTable::drop_all(const LoadedModel& model) noexcept {
+  for (const auto& session : sessions_) {
+    if (session->model.get() == &model) session->model->kv.release(session->kv);
+  }
+}
+
+bool SessionTable::drop_oldest(const LoadedModel* keeps) noexcept {
   Session* oldest = nullptr;
   for (const auto& session : sessions_) {
-    if (session->kv.token_count == 0) continue;
+    if (session->kv.token_count == 0 || session->model.get() == keeps) continue;
     if (oldest == nullptr || session->last_used < oldest->last_used) oldest = session.get();
   }
   if (oldest == nullptr) return false;

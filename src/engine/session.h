@@ -117,7 +117,9 @@ class SessionTable {
   void loosen(const LoadedModel& model) noexcept;
   void settle(const LoadedModel& model) noexcept;
   // The idle session that was used longest ago loses its KV, of whatever model. False: none has any.
-  bool drop_oldest() noexcept;
+  bool drop_oldest(const LoadedModel* keeps = nullptr) noexcept;  // nor one of `keeps`
+  // All idle ones of a model lose theirs.
+  void drop_all(const LoadedModel& model) noexcept;
   // Appends the KV of every session of `model`.
   void list(const LoadedModel& model, std::vector<SequenceKv*>& sequences);
   void collect(const LoadedModel& model, std::vector<const SequenceKv*>& sequences) const;

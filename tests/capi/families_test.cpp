@@ -108,6 +108,18 @@ TEST_P(FamilyFolders, WiderFloatsChangeNothingAndBlocksLittle) {
   EXPECT_LT(std::sqrt(squares / all), 0.05);
 }
 
+// What a family derives from its weights when they are there is derived once.
+TEST_P(FamilyFolders, AModelThatCameBackIsTheSame) {
+  Host host(folder_, exact(128));
+  const Reply before = host.score_alone(golden_.ids, true);
+  while (host.step(0)) {
+  }
+  ASSERT_EQ(fsv_model_evict(host.engine(), host.model(), nullptr), FSV_OK);
+  const Reply after = host.score_alone(golden_.ids, true);
+  EXPECT_EQ(host.metrics().reloaded_models, 1u);
+  EXPECT_TRUE(same_bits(after.logits, before.logits));
+}
+
 INSTANTIATE_TEST_SUITE_P(All, FamilyFolders,
                          testing::Values("gemma2", "gemma3", "gpt2", "llama", "mistral", "mixtral", "phi3", "qwen2",
                                          "qwen3", "qwen3moe"),

@@ -32,6 +32,7 @@ void fail_each(bool is_pumped, bool and_all_after, uint64_t stride) {
   ASSERT_EQ(expected.token_count, 12u);
   ASSERT_EQ(expected.chat_token_count, 8u);
   ASSERT_EQ(expected.session_token_count, 60u);
+  ASSERT_EQ(expected.reloaded_token_count, 12u);
   ASSERT_GT(log_lines, 0u);
   const uint64_t before_all = heap_hooks::counts().allocations;
   (void)run_a_life(file.path(), is_pumped);
@@ -52,11 +53,15 @@ void fail_each(bool is_pumped, bool and_all_after, uint64_t stride) {
     ASSERT_TRUE(std::equal(result.tokens, result.tokens + result.token_count, expected.tokens)) << n;
     ASSERT_TRUE(std::equal(result.chat_tokens, result.chat_tokens + result.chat_token_count, expected.chat_tokens))
         << n;
+    ASSERT_TRUE(std::equal(result.reloaded_tokens, result.reloaded_tokens + result.reloaded_token_count,
+                           expected.reloaded_tokens))
+        << n;
     if (heap_hooks::counts().failures != failures) continue;
     ASSERT_EQ(result.failure_count, 0u) << n;
     ASSERT_EQ(result.token_count, expected.token_count) << n;
     ASSERT_TRUE(std::ranges::equal(result.chat_tokens, expected.chat_tokens)) << n;
     ASSERT_TRUE(std::ranges::equal(result.session_tokens, expected.session_tokens)) << n;
+    ASSERT_EQ(result.reloaded_token_count, expected.reloaded_token_count) << n;
   }
   const RunResult after = run_a_life(file.path(), is_pumped);
   EXPECT_EQ(after.failure_count, 0u);

@@ -25,6 +25,8 @@ struct RunResult {
   size_t chat_token_count = 0;
   int32_t session_tokens[kRoom] = {};  // of the session's turns
   size_t session_token_count = 0;
+  int32_t reloaded_tokens[kRoom] = {};  // of the generation once more, after the model has gone and come back
+  size_t reloaded_token_count = 0;
 };
 
 // The model of such a life: one with a chat template of its own, a loop, a condition and a filter in it.
@@ -215,6 +217,17 @@ inline void converse(fsv_engine* engine, fsv_model* model, bool is_pumped, RunRe
   note(result, fsv_session_release(session, nullptr));
 }
 
+// The model's memory goes, and comes back with the next request.
+inline void evict_and_return(fsv_engine* engine, fsv_model* model, bool is_pumped, RunResult& result) {
+  const fsv_status evicted = fsv_model_evict(engine, model, nullptr);
+  if (evicted != FSV_ERROR_WRONG_STATE) note(result, evicted);  // requests that failed to begin may be there
+  RunResult said;
+  generate(engine, model, is_pumped, said);
+  for (size_t i = 0; i < said.failure_count; ++i) note(result, said.failures[i]);
+  result.reloaded_token_count = said.token_count;
+  for (size_t i = 0; i < said.token_count; ++i) result.reloaded_tokens[i] = said.tokens[i];
+}
+
 // Two more requests of two answers each: one is cancelled, one lives until the shutdown.
 inline void cancel_and_leave(fsv_engine* engine, fsv_model* model, bool is_pumped, RunResult& result) {
   const int32_t ids[] = {10, 20, 30, 40, 50};
@@ -265,6 +278,7 @@ inline RunResult run_a_life(const std::string& path, bool is_pumped, void (*edit
     generate(engine, model, is_pumped, result);
     chat(engine, model, is_pumped, result);
     converse(engine, model, is_pumped, result);
+    evict_and_return(engine, model, is_pumped, result);
     cancel_and_leave(engine, model, is_pumped, result);
     note(result, fsv_engine_shutdown(engine, 0, nullptr));
     note(result, fsv_model_release(model, nullptr));

@@ -102,6 +102,7 @@ void fail_each(Injector& injector, bool is_pumped, std::initializer_list<fsv_sta
   const RunResult again = run_a_life(file.path(), is_pumped);
   EXPECT_EQ(again.failure_count, 0u);
   EXPECT_EQ(again.token_count, whole.token_count);
+  EXPECT_EQ(again.reloaded_token_count, 12u);
 }
 
 TEST(SystemFailure, EveryThreadThatCannotStart) { fail_each(thread_starts, false, {FSV_ERROR_OUT_OF_MEMORY}, 3); }

@@ -264,6 +264,7 @@ class Host {
  private:
   void take(const fsv_event& event) {
     if (event.type == FSV_EVENT_LOAD_PROGRESS || event.type == FSV_EVENT_LOAD_FINISHED) return;
+    if (event.type == FSV_EVENT_MEMORY) return;
     Reply& reply = replies_[event.request];
     if (reply.choices.size() <= event.choice) reply.choices.resize(event.choice + 1);
     EXPECT_FALSE(reply.finished) << "an event after the last one";

@@ -151,6 +151,7 @@ static const field fields_fsv_model_memory[] = {
     {"kvBlockCount", NULL, offsetof(fsv_model_memory, kv_block_count), 0, FIELD_U64},
     {"kvBlockFreeCount", NULL, offsetof(fsv_model_memory, kv_block_free_count), 0, FIELD_U64},
     {"prefixBytes", NULL, offsetof(fsv_model_memory, prefix_bytes), 0, FIELD_U64},
+    {"state", NULL, offsetof(fsv_model_memory, state), 0, FIELD_U32},
 };
 static const struct_table table_fsv_model_memory = {"fsv_model_memory", sizeof(fsv_model_memory), init_fsv_model_memory, fields_fsv_model_memory,
     sizeof(fields_fsv_model_memory) / sizeof(fields_fsv_model_memory[0])};
@@ -186,6 +187,8 @@ static const field fields_fsv_metrics[] = {
     {"tokensPerSecond", NULL, offsetof(fsv_metrics, tokens_per_second), 0, FIELD_F64},
     {"tokensPerSecondFull", NULL, offsetof(fsv_metrics, tokens_per_second_full), 0, FIELD_F64},
     {"batchObjective", NULL, offsetof(fsv_metrics, batch_objective), 0, FIELD_F64},
+    {"evictedModels", NULL, offsetof(fsv_metrics, evicted_models), 0, FIELD_U64},
+    {"reloadedModels", NULL, offsetof(fsv_metrics, reloaded_models), 0, FIELD_U64},
 };
 static const struct_table table_fsv_metrics = {"fsv_metrics", sizeof(fsv_metrics), init_fsv_metrics, fields_fsv_metrics,
     sizeof(fields_fsv_metrics) / sizeof(fields_fsv_metrics[0])};
@@ -266,6 +269,7 @@ static const field fields_fsv_engine_config[] = {
     {"threadPriority", NULL, offsetof(fsv_engine_config, thread_priority), 0, FIELD_U32},
     {"cpus", NULL, offsetof(fsv_engine_config, cpus), offsetof(fsv_engine_config, cpu_count), FIELD_WORDS},
     {"prefixCache", NULL, offsetof(fsv_engine_config, prefix_cache), 0, FIELD_U32},
+    {"memoryEvents", NULL, offsetof(fsv_engine_config, memory_events), 0, FIELD_U32},
     {"writeFolder", NULL, offsetof(fsv_engine_config, write_folder), offsetof(fsv_engine_config, write_folder_size), FIELD_TEXT},
     {"stepTargetUs", NULL, offsetof(fsv_engine_config, step_target_us), 0, FIELD_U64},
 };
@@ -434,6 +438,9 @@ static fsv_status call_fsv_model_release(slot* s, fsv_error* error) {
 static fsv_status call_fsv_model_get_info(slot* s, fsv_error* error) {
   return fsv_model_get_info(s[0].pointer, s[1].pointer, error);
 }
+static fsv_status call_fsv_model_evict(slot* s, fsv_error* error) {
+  return fsv_model_evict(s[0].pointer, s[1].pointer, error);
+}
 static fsv_status call_fsv_tokenize(slot* s, fsv_error* error) {
   return fsv_tokenize(s[0].pointer, s[1].pointer, (size_t)s[2].size, (uint32_t)s[3].u32, s[4].pointer, (size_t)s[5].size, &s[6].size, error);
 }
@@ -549,6 +556,7 @@ const function functions[] = {
     {"modelRetain", "modelRetainAsync", call_fsv_model_retain, {{"model", NULL, PARAMETER_HANDLE}}, 1},
     {"modelRelease", "modelReleaseAsync", call_fsv_model_release, {{"model", NULL, PARAMETER_HANDLE}}, 1},
     {"modelGetInfo", "modelGetInfoAsync", call_fsv_model_get_info, {{"model", NULL, PARAMETER_HANDLE}, {"info", &table_fsv_model_info, PARAMETER_OUT_STRUCT}}, 2},
+    {"modelEvict", "modelEvictAsync", call_fsv_model_evict, {{"engine", NULL, PARAMETER_HANDLE}, {"model", NULL, PARAMETER_HANDLE}}, 2},
     {"tokenize", "tokenizeAsync", call_fsv_tokenize, {{"model", NULL, PARAMETER_HANDLE}, {"text", NULL, PARAMETER_TEXT}, {"textSize", NULL, PARAMETER_REST}, {"flags", NULL, PARAMETER_U32}, {"ids", NULL, PARAMETER_OUT_IDS}, {"capacity", NULL, PARAMETER_REST}, {"count", NULL, PARAMETER_REST}}, 7},
     {"detokenize", "detokenizeAsync", call_fsv_detokenize, {{"model", NULL, PARAMETER_HANDLE}, {"ids", NULL, PARAMETER_IDS}, {"idCount", NULL, PARAMETER_REST}, {"flags", NULL, PARAMETER_U32}, {"buffer", NULL, PARAMETER_OUT_TEXT}, {"capacity", NULL, PARAMETER_REST}, {"size", NULL, PARAMETER_REST}}, 7},
     {"tokenGet", "tokenGetAsync", call_fsv_token_get, {{"model", NULL, PARAMETER_HANDLE}, {"id", NULL, PARAMETER_I32}, {"buffer", NULL, PARAMETER_OUT_TEXT}, {"capacity", NULL, PARAMETER_REST}, {"size", NULL, PARAMETER_REST}, {"attributes", NULL, PARAMETER_OUT_U32}}, 6},

@@ -137,6 +137,8 @@ export interface RawFunctions {
   modelReleaseAsync(model: bigint): Promise<void>;
   modelGetInfo(model: bigint): ModelInfo;
   modelGetInfoAsync(model: bigint): Promise<ModelInfo>;
+  modelEvict(engine: bigint, model: bigint): void;
+  modelEvictAsync(engine: bigint, model: bigint): Promise<void>;
   tokenize(model: bigint, text: string, flags: number): number[];
   tokenizeAsync(model: bigint, text: string, flags: number): Promise<number[]>;
   detokenize(model: bigint, ids: ArrayLike<number>, flags: number): string;

@@ -143,6 +143,13 @@ export enum LoadFlags {
   WarmUp = 2,
   /** `buffer` is copied before fsv_model_load returns; else it is borrowed. */
   CopyBuffer = 4,
+  /** The model's memory is never taken for others, see fsv_model_evict. */
+  Pinned = 8,
+  /**
+   * `io` or `buffer` stay in use until the model is gone (their release says when), to load it again after an eviction.
+   * Without this flag a model that came from them is pinned.
+   */
+  KeepSource = 16,
 }
 
 /** Types that float matrices can be given while they are read. */
@@ -290,6 +297,24 @@ export enum EventType {
   LoadFinished = 5,
   /** one of several choices has ended: finish_reason, its generated_token_count */
   ChoiceFinished = 6,
+  /** with fsv_engine_config.memory_events: something was given up for want of memory: pressure; bytes_done are used now, of a budget of bytes_total. At most one pending */
+  Memory = 7,
+}
+
+/** What went since the last MEMORY event, or came back; combined. */
+export enum PressureFlags {
+  /** of the prefix cache */
+  Prefixes = 1,
+  /** keys and values of idle sessions */
+  Sessions = 2,
+  /** models, see fsv_model_evict */
+  Models = 4,
+  /** keys and values of requests that run */
+  Requests = 8,
+  /** a model came back */
+  Reloaded = 16,
+  /** more is used than the budget allows, or a load finds too little: something is to go */
+  Short = 32,
 }
 
 export enum TrimFlags {
@@ -297,6 +322,14 @@ export enum TrimFlags {
   Prefixes = 1,
   /** keys and values of idle sessions too: their next requests compute them again */
   Sessions = 2,
+  /** models that no request uses too, as by fsv_model_evict */
+  Models = 4,
+}
+
+export enum ModelState {
+  Here = 0,
+  Evicted = 1,
+  Loading = 2,
 }
 
 export interface DeviceInfo {
@@ -478,6 +511,8 @@ export interface ModelMemory {
   kvBlockCount: number;
   kvBlockFreeCount: number;
   prefixBytes: number;
+  /** FSV_MODEL_*; LOADING: it comes back after an eviction */
+  state: number;
 }
 
 export interface Metrics {
@@ -530,6 +565,9 @@ export interface Metrics {
   tokensPerSecondFull: number;
   /** J = (D - L) / D / 2 + T / Tmax / 2; 0 without D */
   batchObjective: number;
+  /** each time counts */
+  evictedModels: number;
+  reloadedModels: number;
 }
 
 export interface LogitBiasOptions {
@@ -649,6 +687,8 @@ export interface EngineConfigOptions {
   cpus?: ArrayLike<number>;
   /** 1: keys and values of texts that are over stay until memory is needed, and requests that begin with the same tokens (in blocks of 16) share them, whoever asked; no token differs. Of layers that see a window a text keeps what its end sees. 0 (default): none */
   prefixCache?: number;
+  /** 1: MEMORY events say what was given up for want of memory; 0 (default): none */
+  memoryEvents?: number;
   /** The one folder that the library may write into; NULL or empty (default): none, and it writes nothing anywhere. Calls that write name plain files: without folders, devices and what only some systems accept, not "*.part", at most 200 bytes. A file appears under its name when it is complete, in place of an older one; until then it is called "<name>.part" and goes away if anything fails. What a process that was killed left of it goes with the next write of that name. A relative folder is one of the working directory at that time. */
   writeFolder?: string;
   /** The latency D that 95 of 100 steps are to stay within; 0 (default): none. A step gives each of its streams a token, so D is also the time between two tokens. The batch grows while steps keep to D and shrinks when they do not, with their cost as measured; it is never smaller than what saves time, so a D that this model cannot keep on this machine is missed (batch_objective in fsv_metrics tells). While prompts queue up one step in 40 takes up to 4 D: bursts are absorbed within the 5 of 100. */

@@ -132,10 +132,12 @@ class fsv_engine_config(ctypes.Structure):
         ("clock", ctypes.POINTER(fsv_clock)),
         ("executor", ctypes.POINTER(fsv_executor)),
         ("prefix_cache", ctypes.c_uint32),
-        ("reserved", ctypes.c_uint32),
+        ("memory_events", ctypes.c_uint32),
         ("write_folder", ctypes.POINTER(ctypes.c_char)),
         ("write_folder_size", ctypes.c_size_t),
         ("step_target_us", ctypes.c_uint64),
+        ("on_memory", ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_uint32, ctypes.c_uint64, ctypes.c_uint64)),
+        ("on_memory_context", ctypes.c_void_p),
     ]
 
 
@@ -399,7 +401,7 @@ class fsv_event(ctypes.Structure):
         ("logits", ctypes.POINTER(ctypes.c_float)),
         ("logit_row_count", ctypes.c_size_t),
         ("choice", ctypes.c_uint32),
-        ("reserved", ctypes.c_uint32),
+        ("pressure", ctypes.c_uint32),
         ("cumulative_logprob", ctypes.c_double),
         ("score", ctypes.c_double),
     ]
@@ -445,6 +447,8 @@ class fsv_model_memory(ctypes.Structure):
         ("kv_block_count", ctypes.c_uint64),
         ("kv_block_free_count", ctypes.c_uint64),
         ("prefix_bytes", ctypes.c_uint64),
+        ("state", ctypes.c_uint32),
+        ("reserved", ctypes.c_uint32),
     ]
 
 
@@ -480,6 +484,8 @@ class fsv_metrics(ctypes.Structure):
         ("tokens_per_second", ctypes.c_double),
         ("tokens_per_second_full", ctypes.c_double),
         ("batch_objective", ctypes.c_double),
+        ("evicted_models", ctypes.c_uint64),
+        ("reloaded_models", ctypes.c_uint64),
     ]
 
 
@@ -535,6 +541,7 @@ FUNCTIONS: dict[str, tuple[Any, list[Any]]] = {
     "fsv_model_retain": (ctypes.c_int32, [ctypes.c_void_p, ctypes.POINTER(fsv_error)]),
     "fsv_model_release": (ctypes.c_int32, [ctypes.c_void_p, ctypes.POINTER(fsv_error)]),
     "fsv_model_get_info": (ctypes.c_int32, [ctypes.c_void_p, ctypes.POINTER(fsv_model_info), ctypes.POINTER(fsv_error)]),
+    "fsv_model_evict": (ctypes.c_int32, [ctypes.c_void_p, ctypes.c_void_p, ctypes.POINTER(fsv_error)]),
     "fsv_tokenize": (ctypes.c_int32, [ctypes.c_void_p, ctypes.c_char_p, ctypes.c_size_t, ctypes.c_uint32, ctypes.POINTER(ctypes.c_int32), ctypes.c_size_t, ctypes.POINTER(ctypes.c_size_t), ctypes.POINTER(fsv_error)]),
     "fsv_tokenize_ranges": (ctypes.c_int32, [ctypes.c_void_p, ctypes.c_char_p, ctypes.c_size_t, ctypes.c_uint32, ctypes.POINTER(ctypes.c_int32), ctypes.POINTER(fsv_text_range), ctypes.c_size_t, ctypes.POINTER(ctypes.c_size_t), ctypes.POINTER(fsv_error)]),
     "fsv_detokenize": (ctypes.c_int32, [ctypes.c_void_p, ctypes.POINTER(ctypes.c_int32), ctypes.c_size_t, ctypes.c_uint32, ctypes.POINTER(ctypes.c_char), ctypes.c_size_t, ctypes.POINTER(ctypes.c_size_t), ctypes.POINTER(fsv_error)]),

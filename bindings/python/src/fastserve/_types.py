@@ -10,10 +10,10 @@ __all__ = [
     "BeamSearchOptions", "ChatFlags", "ContextFull", "DetokenizeFlags", "DeviceInfo", "DeviceKind", "Dtype",
     "EarlyStopping", "EngineConfigOptions", "EventType", "FinishReason", "GenerateConfigOptions", "Kernels",
     "KvDtype", "LoadConfigOptions", "LoadFlags", "LogLevel", "MachineCeilings", "MachineInfo", "MemoryEstimate",
-    "MemoryStats", "MemoryUse", "Metrics", "Mode", "ModelInfo", "ModelMemory", "RequestInfo", "RequestState",
-    "SamplingOptions", "Scheduler", "ScoreFlags", "SessionFlags", "SessionInfo", "SessionMode", "Speculation",
-    "Stage", "Status", "ThreadPriority", "TicketInfo", "TicketState", "TokenAttributes", "TokenizeFlags",
-    "TrimFlags"
+    "MemoryStats", "MemoryUse", "Metrics", "Mode", "ModelInfo", "ModelMemory", "ModelState", "PressureFlags",
+    "RequestInfo", "RequestState", "SamplingOptions", "Scheduler", "ScoreFlags", "SessionFlags", "SessionInfo",
+    "SessionMode", "Speculation", "Stage", "Status", "ThreadPriority", "TicketInfo", "TicketState",
+    "TokenAttributes", "TokenizeFlags", "TrimFlags"
 ]
 
 
@@ -125,6 +125,8 @@ class LoadFlags(enum.IntEnum):
     TEXT_ONLY = 1  # The tokenizer and the chat template alone: no weights are read and no KV is taken, and any architecture will do. Text functions work; requests are refused with WRONG_STATE.
     WARM_UP = 2  # Ends with a touch of all memory for activations and the computation of one token, so that the first request finds every page in place.
     COPY_BUFFER = 4  # `buffer` is copied before fsv_model_load returns; else it is borrowed.
+    PINNED = 8  # The model's memory is never taken for others, see fsv_model_evict.
+    KEEP_SOURCE = 16  # `io` or `buffer` stay in use until the model is gone (their release says when), to load it again after an eviction. Without this flag a model that came from them is pinned.
 
 
 class Dtype(enum.IntEnum):
@@ -262,11 +264,29 @@ class EventType(enum.IntEnum):
     LOAD_PROGRESS = 4  # bytes_done of bytes_total; at most one pending for each ticket
     LOAD_FINISHED = 5  # status FSV_OK: take the model; else message says why
     CHOICE_FINISHED = 6  # one of several choices has ended: finish_reason, its generated_token_count
+    MEMORY = 7  # with fsv_engine_config.memory_events: something was given up for want of memory: pressure; bytes_done are used now, of a budget of bytes_total. At most one pending
+
+
+class PressureFlags(enum.IntEnum):
+    # What went since the last MEMORY event, or came back; combined.
+    PREFIXES = 1  # of the prefix cache
+    SESSIONS = 2  # keys and values of idle sessions
+    MODELS = 4  # models, see fsv_model_evict
+    REQUESTS = 8  # keys and values of requests that run
+    RELOADED = 16  # a model came back
+    SHORT = 32  # more is used than the budget allows, or a load finds too little: something is to go
 
 
 class TrimFlags(enum.IntEnum):
     PREFIXES = 1  # the prefix cache too
     SESSIONS = 2  # keys and values of idle sessions too: their next requests compute them again
+    MODELS = 4  # models that no request uses too, as by fsv_model_evict
+
+
+class ModelState(enum.IntEnum):
+    HERE = 0
+    EVICTED = 1
+    LOADING = 2
 
 
 class EngineConfigOptions(TypedDict, total=False):
@@ -307,6 +327,8 @@ class EngineConfigOptions(TypedDict, total=False):
     # tokens (in blocks of 16) share them, whoever asked; no token differs. Of layers that see a window a text
     # keeps what its end sees. 0 (default): none
     prefix_cache: int
+    # 1: MEMORY events say what was given up for want of memory; 0 (default): none
+    memory_events: int
     # The latency D that 95 of 100 steps are to stay within; 0 (default): none. A step gives each of its streams a
     # token, so D is also the time between two tokens. The batch grows while steps keep to D and shrinks when they
     # do not, with their cost as measured; it is never smaller than what saves time, so a D that this model cannot
@@ -607,6 +629,8 @@ class ModelMemory:
     kv_block_count: int
     kv_block_free_count: int
     prefix_bytes: int
+    # FSV_MODEL_*; LOADING: it comes back after an eviction
+    state: int
 
 
 @dataclasses.dataclass(frozen=True)
@@ -661,3 +685,6 @@ class Metrics:
     tokens_per_second_full: float
     # J = (D - L) / D / 2 + T / Tmax / 2; 0 without D
     batch_objective: float
+    # each time counts
+    evicted_models: int
+    reloaded_models: int

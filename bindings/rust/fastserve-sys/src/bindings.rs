@@ -150,6 +150,11 @@ pub const FSV_LOAD_TEXT_ONLY: u32 = 1;
 pub const FSV_LOAD_WARM_UP: u32 = 2;
 /// `buffer` is copied before fsv_model_load returns; else it is borrowed.
 pub const FSV_LOAD_COPY_BUFFER: u32 = 4;
+/// The model's memory is never taken for others, see fsv_model_evict.
+pub const FSV_LOAD_PINNED: u32 = 8;
+/// `io` or `buffer` stay in use until the model is gone (their release says when), to load it again after an eviction.
+/// Without this flag a model that came from them is pinned.
+pub const FSV_LOAD_KEEP_SOURCE: u32 = 16;
 
 // Types that float matrices can be given while they are read.
 /// as in the file
@@ -259,11 +264,33 @@ pub const FSV_EVENT_LOAD_PROGRESS: u32 = 4;
 pub const FSV_EVENT_LOAD_FINISHED: u32 = 5;
 /// one of several choices has ended: finish_reason, its generated_token_count
 pub const FSV_EVENT_CHOICE_FINISHED: u32 = 6;
+/// with fsv_engine_config.memory_events: something was given up for want of memory: pressure; bytes_done are used now, of a budget of bytes_total. At most one pending
+pub const FSV_EVENT_MEMORY: u32 = 7;
+
+// What went since the last MEMORY event, or came back; combined.
+/// of the prefix cache
+pub const FSV_PRESSURE_PREFIXES: u32 = 1;
+/// keys and values of idle sessions
+pub const FSV_PRESSURE_SESSIONS: u32 = 2;
+/// models, see fsv_model_evict
+pub const FSV_PRESSURE_MODELS: u32 = 4;
+/// keys and values of requests that run
+pub const FSV_PRESSURE_REQUESTS: u32 = 8;
+/// a model came back
+pub const FSV_PRESSURE_RELOADED: u32 = 16;
+/// more is used than the budget allows, or a load finds too little: something is to go
+pub const FSV_PRESSURE_SHORT: u32 = 32;
 
 /// the prefix cache too
 pub const FSV_TRIM_PREFIXES: u32 = 1;
 /// keys and values of idle sessions too: their next requests compute them again
 pub const FSV_TRIM_SESSIONS: u32 = 2;
+/// models that no request uses too, as by fsv_model_evict
+pub const FSV_TRIM_MODELS: u32 = 4;
+
+pub const FSV_MODEL_HERE: u32 = 0;
+pub const FSV_MODEL_EVICTED: u32 = 1;
+pub const FSV_MODEL_LOADING: u32 = 2;
 
 /// Caller-owned failure report; needs no initialisation. `message` is NUL-terminated, cut at whole code points.
 #[repr(C)]
@@ -437,12 +464,16 @@ pub struct fsv_engine_config {
     pub executor: *const fsv_executor,
     /// 1: keys and values of texts that are over stay until memory is needed, and requests that begin with the same tokens (in blocks of 16) share them, whoever asked; no token differs. Of layers that see a window a text keeps what its end sees. 0 (default): none
     pub prefix_cache: u32,
-    pub reserved: u32,
+    /// 1: MEMORY events say what was given up for want of memory; 0 (default): none
+    pub memory_events: u32,
     /// The one folder that the library may write into; NULL or empty (default): none, and it writes nothing anywhere. Calls that write name plain files: without folders, devices and what only some systems accept, not "*.part", at most 200 bytes. A file appears under its name when it is complete, in place of an older one; until then it is called "\<name\>.part" and goes away if anything fails. What a process that was killed left of it goes with the next write of that name. A relative folder is one of the working directory at that time.
     pub write_folder: *const c_char,
     pub write_folder_size: usize,
     /// The latency D that 95 of 100 steps are to stay within; 0 (default): none. A step gives each of its streams a token, so D is also the time between two tokens. The batch grows while steps keep to D and shrinks when they do not, with their cost as measured; it is never smaller than what saves time, so a D that this model cannot keep on this machine is missed (batch_objective in fsv_metrics tells). While prompts queue up one step in 40 takes up to 4 D: bursts are absorbed within the 5 of 100.
     pub step_target_us: u64,
+    /// Called where memory is short, before anything is given up (FSV_PRESSURE_SHORT), and after something was, or came back: what MEMORY events say, at once and without a poll. By the engine's thread, inside fsv_engine_step in pumped mode; the work waits for its return. It may call fsv_memory_set_budget and fsv_memory_get_stats, nothing else of the library: a host that raises the budget when it is told SHORT keeps what would have gone. NULL: none.
+    pub on_memory: Option<unsafe extern "C" fn(context: *mut c_void, pressure: u32, used_bytes: u64, budget_bytes: u64)>,
+    pub on_memory_context: *mut c_void,
 }
 
 #[repr(C)]
@@ -831,7 +862,8 @@ pub struct fsv_event {
     pub logit_row_count: usize,
     /// of TOKENS and CHOICE_FINISHED: which of choice_count answers
     pub choice: u32,
-    pub reserved: u32,
+    /// of MEMORY: FSV_PRESSURE_*
+    pub pressure: u32,
     /// of an answer that has ended: sum of its tokens' log-probabilities, if reported
     pub cumulative_logprob: f64,
     /// of a text that a beam search found
@@ -892,6 +924,9 @@ pub struct fsv_model_memory {
     pub kv_block_count: u64,
     pub kv_block_free_count: u64,
     pub prefix_bytes: u64,
+    /// FSV_MODEL_*; LOADING: it comes back after an eviction
+    pub state: u32,
+    pub reserved: u32,
 }
 
 #[repr(C)]
@@ -947,6 +982,9 @@ pub struct fsv_metrics {
     pub tokens_per_second_full: f64,
     /// J = (D - L) / D / 2 + T / Tmax / 2; 0 without D
     pub batch_objective: f64,
+    /// each time counts
+    pub evicted_models: u64,
+    pub reloaded_models: u64,
 }
 
 impl Default for fsv_device_info {
@@ -1217,6 +1255,15 @@ functions! {
     /// the last of them its memory is returned: in pumped mode a few mebibytes at a time, by the steps that follow.
     fn fsv_model_release(model: *mut fsv_model, error: *mut fsv_error) -> fsv_status;
     fn fsv_model_get_info(model: *mut fsv_model, info: *mut fsv_model_info, error: *mut fsv_error) -> fsv_status;
+    /// Gives the memory of a model that no request uses back now: weights, activations, KV (idle sessions keep their texts).
+    /// Handles, sessions and text functions work on. Its next request loads it again, from where it
+    /// came from, and begins when it is there: transparently, but for the time. Under a budget the engine does the same
+    /// by itself, where a load, a request of another model or a lowered budget needs the memory: to the models that no
+    /// request uses, the one used longest ago first. Where requests of models that do not fit together wait for each other,
+    /// those that came first are served first. If it cannot be loaded again (the file has changed or is gone: CORRUPT,
+    /// NOT_FOUND; no room: BUDGET_TOO_SMALL), the requests that wait for it end with that reason. With live requests, or
+    /// while it is being loaded: WRONG_STATE; of a pinned model: UNSUPPORTED. Evicted already: OK.
+    fn fsv_model_evict(engine: *mut fsv_engine, model: *mut fsv_model, error: *mut fsv_error) -> fsv_status;
     /// Text to token ids. Invalid UTF-8 is an INVALID_ARGUMENT that names the byte offset.
     fn fsv_tokenize(model: *mut fsv_model, text: *const c_char, text_size: usize, flags: u32, ids: *mut i32, capacity: usize, count: *mut usize, error: *mut fsv_error) -> fsv_status;
     /// fsv_tokenize, and for each id the bytes of `text` that it stands for: `ranges` has room for `capacity` of them too.
@@ -1317,15 +1364,17 @@ functions! {
     /// Changes the budget of a living engine, its loads and requests; 0: none. Returns at once. Where more is used than it
     /// allows, memory goes within a few milliseconds: between the layers of a step, and what takes a request's keys and
     /// values between two steps; in pumped mode within the steps that follow, also while the engine is paused. So goes, as
-    /// far as it must: KV that nobody holds, the prefix cache, keys and values of idle sessions (the one used longest ago
-    /// first), those of running requests (lower priorities first, then later ones). None of their texts changes, to the bit;
-    /// they wait, and compute again what they lost. used_bytes of fsv_memory_get_stats says when it is done. KV pools are
-    /// cut by pieces of up to 16 MiB, which go back to the system; where a budget is raised again they grow with what
-    /// requests need, up to what they had been planned for.
+    /// far as it must: KV that nobody holds, the prefix cache, keys and values of idle sessions and then models that no
+    /// request uses (the one used longest ago first, see fsv_model_evict), keys and values of running requests (lower
+    /// priorities first, then later ones). None of their texts changes, to the bit; they wait, and compute again what they
+    /// lost. used_bytes of fsv_memory_get_stats says when it is done. KV pools are cut by pieces of up to 16 MiB, which go
+    /// back to the system; where a budget is raised again they grow with what requests need, up to what they had been
+    /// planned for.
     ///
-    /// Weights and activations stay, and room for the longest request that lives: a smaller budget is BUDGET_TOO_SMALL, with
-    /// the bytes needed (floor_bytes), and the old one holds on. Requests with several answers and scores keep what they
-    /// hold too. A load under way ends with BUDGET_TOO_SMALL where no room is left for it.
+    /// Weights and activations of pinned models and of those with requests stay, and room for the longest request that
+    /// lives: a smaller budget is BUDGET_TOO_SMALL, with the bytes needed (floor_bytes), and the old one holds on. Requests
+    /// with several answers and scores keep what they hold too. A load under way ends with BUDGET_TOO_SMALL where no room is
+    /// left for it.
     fn fsv_memory_set_budget(engine: *mut fsv_engine, budget_bytes: u64, error: *mut fsv_error) -> fsv_status;
     /// Gives KV memory that nobody holds back to the system now, and what else `flags` (FSV_TRIM_*) name, whatever the
     /// budget: for a host that goes to the background. Returns at once and takes effect as fsv_memory_set_budget does. Pools
@@ -1348,7 +1397,7 @@ layouts! {
     fsv_allocator: struct_size reserved context allocate deallocate;
     fsv_clock: struct_size reserved context now_ns;
     fsv_executor: struct_size width context run;
-    fsv_engine_config: struct_size mode device_kind device_index thread_count kernels kv_dtype scheduler context_tokens max_sequences max_batch_tokens prefill_chunk_tokens max_queued_requests max_pending_events memory_budget_bytes kv_bytes log log_user log_level thread_priority cpus cpu_count io allocator clock executor prefix_cache reserved write_folder write_folder_size step_target_us;
+    fsv_engine_config: struct_size mode device_kind device_index thread_count kernels kv_dtype scheduler context_tokens max_sequences max_batch_tokens prefill_chunk_tokens max_queued_requests max_pending_events memory_budget_bytes kv_bytes log log_user log_level thread_priority cpus cpu_count io allocator clock executor prefix_cache memory_events write_folder write_folder_size step_target_us on_memory on_memory_context;
     fsv_model_info: struct_size runnable architecture name weight_type tokenizer refusal file_bytes weight_bytes parameter_count tensor_count vocabulary_size context_tokens layer_count embedding_size head_count kv_head_count has_chat_template bos_token_id eos_token_id adds_bos adds_eos;
     fsv_load_config: struct_size flags path path_size user_data load_dtype priority io buffer buffer_size buffer_release buffer_context;
     fsv_memory_estimate: struct_size reserved weight_bytes kv_bytes activation_bytes other_bytes total_bytes peak_bytes;
@@ -1365,8 +1414,8 @@ layouts! {
     fsv_score_config: struct_size flags text text_size token_ids token_count user_data;
     fsv_request_info: struct_size state prompt_token_count prefilled_token_count generated_token_count finish_reason kv_bytes;
     fsv_logprob: token_id logprob;
-    fsv_event: r#type status request user_data text text_size token_ids logprobs token_count top_logprobs top_logprob_count message message_size finish_reason prompt_token_count generated_token_count cached_token_count bytes_done bytes_total queue_us first_token_us total_us logits logit_row_count choice reserved cumulative_logprob score;
+    fsv_event: r#type status request user_data text text_size token_ids logprobs token_count top_logprobs top_logprob_count message message_size finish_reason prompt_token_count generated_token_count cached_token_count bytes_done bytes_total queue_us first_token_us total_us logits logit_row_count choice pressure cumulative_logprob score;
     fsv_memory_stats: struct_size model_count budget_bytes used_bytes weight_bytes kv_bytes activation_bytes other_bytes peak_bytes kv_block_bytes_used kv_block_count kv_block_free_count session_kv_bytes session_count reserved prefix_block_count prefix_bytes peak_weight_bytes peak_kv_bytes peak_activation_bytes peak_other_bytes floor_bytes;
-    fsv_model_memory: struct_size request_count total_bytes weight_bytes kv_bytes activation_bytes other_bytes kv_block_bytes_used kv_block_count kv_block_free_count prefix_bytes;
-    fsv_metrics: struct_size queued_requests running_requests paused_requests submitted_requests finished_requests cancelled_requests failed_requests prefill_tokens decode_tokens steps step_us_total scheduler_us_total max_step_us batch_rows_total reused_tokens drafted_tokens drafts_accepted dropped_requests prefix_lookups prefix_hits prefix_hit_tokens prefix_evictions recomputed_tokens step_target_us step_us_p95 batch_tokens_max tokens_per_second tokens_per_second_full batch_objective;
+    fsv_model_memory: struct_size request_count total_bytes weight_bytes kv_bytes activation_bytes other_bytes kv_block_bytes_used kv_block_count kv_block_free_count prefix_bytes state reserved;
+    fsv_metrics: struct_size queued_requests running_requests paused_requests submitted_requests finished_requests cancelled_requests failed_requests prefill_tokens decode_tokens steps step_us_total scheduler_us_total max_step_us batch_rows_total reused_tokens drafted_tokens drafts_accepted dropped_requests prefix_lookups prefix_hits prefix_hit_tokens prefix_evictions recomputed_tokens step_target_us step_us_p95 batch_tokens_max tokens_per_second tokens_per_second_full batch_objective evicted_models reloaded_models;
 }

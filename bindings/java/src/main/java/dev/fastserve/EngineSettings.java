@@ -116,6 +116,12 @@ public abstract class EngineSettings<S extends EngineSettings<S>> {
         return self();
     }
 
+    /** 1: MEMORY events say what was given up for want of memory; 0 (default): none */
+    public S memoryEvents(int value) {
+        engineConfig.put(Raw.EngineConfig.memory_events, value);
+        return self();
+    }
+
     /** The latency D that 95 of 100 steps are to stay within; 0 (default): none. A step gives each of its streams a token, so D is also the time between two tokens. The batch grows while steps keep to D and shrinks when they do not, with their cost as measured; it is never smaller than what saves time, so a D that this model cannot keep on this machine is missed (batch_objective in fsv_metrics tells). While prompts queue up one step in 40 takes up to 4 D: bursts are absorbed within the 5 of 100. */
     public S stepTargetUs(long value) {
         engineConfig.put(Raw.EngineConfig.step_target_us, value);

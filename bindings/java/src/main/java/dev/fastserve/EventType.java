@@ -13,7 +13,9 @@ public enum EventType {
     /** status FSV_OK: take the model; else message says why */
     LOAD_FINISHED(5),
     /** one of several choices has ended: finish_reason, its generated_token_count */
-    CHOICE_FINISHED(6);
+    CHOICE_FINISHED(6),
+    /** with fsv_engine_config.memory_events: something was given up for want of memory: pressure; bytes_done are used now, of a budget of bytes_total. At most one pending */
+    MEMORY(7);
 
     /** The C constant's. */
     public final int number;

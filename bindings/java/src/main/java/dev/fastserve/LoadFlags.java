@@ -10,7 +10,14 @@ public enum LoadFlags {
      */
     WARM_UP(2),
     /** `buffer` is copied before fsv_model_load returns; else it is borrowed. */
-    COPY_BUFFER(4);
+    COPY_BUFFER(4),
+    /** The model's memory is never taken for others, see fsv_model_evict. */
+    PINNED(8),
+    /**
+     * `io` or `buffer` stay in use until the model is gone (their release says when), to load it again after an eviction.
+     * Without this flag a model that came from them is pinned.
+     */
+    KEEP_SOURCE(16);
 
     /** The C constant's. */
     public final int number;

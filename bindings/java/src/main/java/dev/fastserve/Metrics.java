@@ -26,6 +26,7 @@ import java.lang.foreign.ValueLayout;
  * @param tokensPerSecond T, rows computed
  * @param tokensPerSecondFull Tmax: of the same mix in batches of max_batch_tokens, by the cost model
  * @param batchObjective J = (D - L) / D / 2 + T / Tmax / 2; 0 without D
+ * @param evictedModels each time counts
  */
 public record Metrics(
         int queuedRequests,
@@ -56,7 +57,9 @@ public record Metrics(
         long batchTokensMax,
         double tokensPerSecond,
         double tokensPerSecondFull,
-        double batchObjective) {
+        double batchObjective,
+        long evictedModels,
+        long reloadedModels) {
     static Metrics read(MemorySegment from) {
         return new Metrics(
                 from.get(ValueLayout.JAVA_INT, Raw.Metrics.queued_requests),
@@ -87,6 +90,8 @@ public record Metrics(
                 from.get(ValueLayout.JAVA_LONG, Raw.Metrics.batch_tokens_max),
                 from.get(ValueLayout.JAVA_DOUBLE, Raw.Metrics.tokens_per_second),
                 from.get(ValueLayout.JAVA_DOUBLE, Raw.Metrics.tokens_per_second_full),
-                from.get(ValueLayout.JAVA_DOUBLE, Raw.Metrics.batch_objective));
+                from.get(ValueLayout.JAVA_DOUBLE, Raw.Metrics.batch_objective),
+                from.get(ValueLayout.JAVA_LONG, Raw.Metrics.evicted_models),
+                from.get(ValueLayout.JAVA_LONG, Raw.Metrics.reloaded_models));
     }
 }

@@ -8,6 +8,7 @@ import java.lang.foreign.ValueLayout;
  * What one model takes; of a request see fsv_request_info.kv_bytes, of a session fsv_session_info.kv_bytes.
  * @param requestCount that have not ended
  * @param totalBytes sum of the next four
+ * @param state FSV_MODEL_*; LOADING: it comes back after an eviction
  */
 public record ModelMemory(
         int requestCount,
@@ -19,7 +20,8 @@ public record ModelMemory(
         long kvBlockBytesUsed,
         long kvBlockCount,
         long kvBlockFreeCount,
-        long prefixBytes) {
+        long prefixBytes,
+        int state) {
     static ModelMemory read(MemorySegment from) {
         return new ModelMemory(
                 from.get(ValueLayout.JAVA_INT, Raw.ModelMemory.request_count),
@@ -31,6 +33,7 @@ public record ModelMemory(
                 from.get(ValueLayout.JAVA_LONG, Raw.ModelMemory.kv_block_bytes_used),
                 from.get(ValueLayout.JAVA_LONG, Raw.ModelMemory.kv_block_count),
                 from.get(ValueLayout.JAVA_LONG, Raw.ModelMemory.kv_block_free_count),
-                from.get(ValueLayout.JAVA_LONG, Raw.ModelMemory.prefix_bytes));
+                from.get(ValueLayout.JAVA_LONG, Raw.ModelMemory.prefix_bytes),
+                from.get(ValueLayout.JAVA_INT, Raw.ModelMemory.state));
     }
 }

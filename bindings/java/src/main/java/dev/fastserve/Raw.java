@@ -225,10 +225,12 @@ final class Raw {
             ADDRESS.withName("clock"),
             ADDRESS.withName("executor"),
             JAVA_INT.withName("prefix_cache"),
-            JAVA_INT.withName("reserved"),
+            JAVA_INT.withName("memory_events"),
             ADDRESS.withName("write_folder"),
             JAVA_LONG.withName("write_folder_size"),
-            JAVA_LONG.withName("step_target_us"));
+            JAVA_LONG.withName("step_target_us"),
+            ADDRESS.withName("on_memory"),
+            ADDRESS.withName("on_memory_context"));
         static final long struct_size = Layouts.offset(LAYOUT, "struct_size");
         static final long mode = Layouts.offset(LAYOUT, "mode");
         static final long device_kind = Layouts.offset(LAYOUT, "device_kind");
@@ -256,10 +258,12 @@ final class Raw {
         static final long clock = Layouts.offset(LAYOUT, "clock");
         static final long executor = Layouts.offset(LAYOUT, "executor");
         static final long prefix_cache = Layouts.offset(LAYOUT, "prefix_cache");
-        static final long reserved = Layouts.offset(LAYOUT, "reserved");
+        static final long memory_events = Layouts.offset(LAYOUT, "memory_events");
         static final long write_folder = Layouts.offset(LAYOUT, "write_folder");
         static final long write_folder_size = Layouts.offset(LAYOUT, "write_folder_size");
         static final long step_target_us = Layouts.offset(LAYOUT, "step_target_us");
+        static final long on_memory = Layouts.offset(LAYOUT, "on_memory");
+        static final long on_memory_context = Layouts.offset(LAYOUT, "on_memory_context");
 
         static MemorySegment make(Arena arena) {
             MemorySegment made = arena.allocate(LAYOUT);
@@ -748,7 +752,7 @@ final class Raw {
             ADDRESS.withName("logits"),
             JAVA_LONG.withName("logit_row_count"),
             JAVA_INT.withName("choice"),
-            JAVA_INT.withName("reserved"),
+            JAVA_INT.withName("pressure"),
             JAVA_DOUBLE.withName("cumulative_logprob"),
             JAVA_DOUBLE.withName("score"));
         static final long type = Layouts.offset(LAYOUT, "type");
@@ -776,7 +780,7 @@ final class Raw {
         static final long logits = Layouts.offset(LAYOUT, "logits");
         static final long logit_row_count = Layouts.offset(LAYOUT, "logit_row_count");
         static final long choice = Layouts.offset(LAYOUT, "choice");
-        static final long reserved = Layouts.offset(LAYOUT, "reserved");
+        static final long pressure = Layouts.offset(LAYOUT, "pressure");
         static final long cumulative_logprob = Layouts.offset(LAYOUT, "cumulative_logprob");
         static final long score = Layouts.offset(LAYOUT, "score");
     }
@@ -849,7 +853,9 @@ final class Raw {
             JAVA_LONG.withName("kv_block_bytes_used"),
             JAVA_LONG.withName("kv_block_count"),
             JAVA_LONG.withName("kv_block_free_count"),
-            JAVA_LONG.withName("prefix_bytes"));
+            JAVA_LONG.withName("prefix_bytes"),
+            JAVA_INT.withName("state"),
+            JAVA_INT.withName("reserved"));
         static final long struct_size = Layouts.offset(LAYOUT, "struct_size");
         static final long request_count = Layouts.offset(LAYOUT, "request_count");
         static final long total_bytes = Layouts.offset(LAYOUT, "total_bytes");
@@ -861,6 +867,8 @@ final class Raw {
         static final long kv_block_count = Layouts.offset(LAYOUT, "kv_block_count");
         static final long kv_block_free_count = Layouts.offset(LAYOUT, "kv_block_free_count");
         static final long prefix_bytes = Layouts.offset(LAYOUT, "prefix_bytes");
+        static final long state = Layouts.offset(LAYOUT, "state");
+        static final long reserved = Layouts.offset(LAYOUT, "reserved");
 
         static MemorySegment make(Arena arena) {
             MemorySegment made = arena.allocate(LAYOUT);
@@ -901,7 +909,9 @@ final class Raw {
             JAVA_LONG.withName("batch_tokens_max"),
             JAVA_DOUBLE.withName("tokens_per_second"),
             JAVA_DOUBLE.withName("tokens_per_second_full"),
-            JAVA_DOUBLE.withName("batch_objective"));
+            JAVA_DOUBLE.withName("batch_objective"),
+            JAVA_LONG.withName("evicted_models"),
+            JAVA_LONG.withName("reloaded_models"));
         static final long struct_size = Layouts.offset(LAYOUT, "struct_size");
         static final long queued_requests = Layouts.offset(LAYOUT, "queued_requests");
         static final long running_requests = Layouts.offset(LAYOUT, "running_requests");
@@ -932,6 +942,8 @@ final class Raw {
         static final long tokens_per_second = Layouts.offset(LAYOUT, "tokens_per_second");
         static final long tokens_per_second_full = Layouts.offset(LAYOUT, "tokens_per_second_full");
         static final long batch_objective = Layouts.offset(LAYOUT, "batch_objective");
+        static final long evicted_models = Layouts.offset(LAYOUT, "evicted_models");
+        static final long reloaded_models = Layouts.offset(LAYOUT, "reloaded_models");
 
         static MemorySegment make(Arena arena) {
             MemorySegment made = arena.allocate(LAYOUT);
@@ -1365,6 +1377,16 @@ final class Raw {
     static int fsv_model_get_info(long model, MemorySegment info, MemorySegment error) {
         try {
             return (int) handle_fsv_model_get_info.invokeExact(model, info, error);
+        } catch (Throwable impossible) {
+            throw new AssertionError(impossible);
+        }
+    }
+
+    private static final MethodHandle handle_fsv_model_evict = Layouts.function("fsv_model_evict", JAVA_INT, JAVA_LONG, JAVA_LONG, ADDRESS);
+
+    static int fsv_model_evict(long engine, long model, MemorySegment error) {
+        try {
+            return (int) handle_fsv_model_evict.invokeExact(engine, model, error);
         } catch (Throwable impossible) {
             throw new AssertionError(impossible);
         }

@@ -5,7 +5,9 @@ public enum TrimFlags {
     /** the prefix cache too */
     PREFIXES(1),
     /** keys and values of idle sessions too: their next requests compute them again */
-    SESSIONS(2);
+    SESSIONS(2),
+    /** models that no request uses too, as by fsv_model_evict */
+    MODELS(4);
 
     /** The C constant's. */
     public final int number;
