@@ -200,7 +200,7 @@ uint64_t runtime_bytes_wanted(const ModelDef& def, bool rounds_input, const Engi
   const auto token_bytes = static_cast<uint64_t>(kv_token_bytes(plan->kv_layout));
   const uint64_t context = static_cast<uint64_t>(plan->context_tokens) + kernels::kKvBlockTokens;
   const uint64_t kv_bytes = options.kv_bytes != 0 ? options.kv_bytes : std::min(plan->kv_bytes, context * token_bytes);
-  return plan->activation_bytes + (with_kv ? kv_bytes : 0);
+  return plan->activation_bytes + (with_kv ? kv_bytes + plan->sampling_bytes : 0);
 }
 
 Result<MemoryEstimate> estimate_memory(const std::shared_ptr<ModelFiles>& files, const std::string& path,
