@@ -963,9 +963,9 @@ FSV_API fsv_status fsv_wait_handle(fsv_engine* engine, intptr_t* handle, fsv_err
  * ------------------------------------------------------------------------------------------------------- */
 
 /* Changes the budget of a living engine, its loads and requests; 0: none. Returns at once. Where more is used than it
- * allows, memory goes within a few milliseconds: between the layers of a step, and what takes a request's keys and
- * values between two steps; in pumped mode within the steps that follow, also while the engine is paused. So goes, as
- * far as it must: KV that nobody holds, the prefix cache, keys and values of idle sessions and then models that no
+ * allows, memory goes within a few milliseconds, between the layers of a step, whose requests may have to leave it; in
+ * pumped mode within the calls of fsv_engine_step that follow, also while the engine is paused. So goes, as far as it
+ * must: KV that nobody holds, the prefix cache, keys and values of idle sessions and then models that no
  * request uses (the one used longest ago first, see fsv_model_evict), keys and values of running requests (lower
  * priorities first, then later ones). None of their texts changes, to the bit; they wait, and compute again what they
  * lost. used_bytes of fsv_memory_get_stats says when it is done. KV pools are cut by pieces of up to 16 MiB, which go

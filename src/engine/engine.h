@@ -224,6 +224,8 @@ class Engine : private Admission {
   void look_up_prefix(Request& request) noexcept;
   void drain_incoming();
   void drop_cancelled_from_batch();
+  void remove_from_batch(size_t index);
+  void leave_batch(const Sequence& sequence);
   void commit_computed();
   void process_logits(size_t begin, size_t end);
   void sample_rows(std::span<const LogitRow> rows, size_t begin, size_t end);

@@ -56,6 +56,7 @@ Engine::Progress Engine::iterate() {
   if (!has_pieces()) seen_attention_ = attention_.load();  // whatever comes from here on is looked at again
   say_memory();
   const bool has_time = serve_memory(has_pieces());
+  if (!has_pieces() && batch_.model() != nullptr) end_step();  // everyone has left it
   if (has_time && !has_pieces()) evict_wanted();
   const bool found_nothing = has_time && !has_pieces() && !begin_step();
   say_memory();
@@ -171,10 +172,20 @@ void Engine::drop_cancelled_from_batch() {
   collect_cancelled();
   if (computed_committed_) return;
   for (size_t i = batch_.sequences().size(); i-- > 0;) {
-    const BatchSequence entry = batch_.sequences()[i];
-    if (!entry.sequence->is_finished()) continue;
-    batch_.remove(device_, static_cast<int32_t>(i));
-    runner_.rows_removed(entry.row_begin, entry.row_count);
+    if (batch_.sequences()[i].sequence->is_finished()) remove_from_batch(i);
+  }
+}
+
+void Engine::remove_from_batch(size_t index) {
+  const BatchSequence entry = batch_.sequences()[index];
+  batch_.remove(device_, static_cast<int32_t>(index));
+  runner_.rows_removed(entry.row_begin, entry.row_count);
+}
+
+// A sequence that gives its blocks up between two layers; it has no rows in the step from here on.
+void Engine::leave_batch(const Sequence& sequence) {
+  for (size_t i = batch_.sequences().size(); i-- > 0;) {
+    if (batch_.sequences()[i].sequence == &sequence) remove_from_batch(i);
   }
 }
 

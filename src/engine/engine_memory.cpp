@@ -126,9 +126,8 @@ bool Engine::serve_memory(bool in_step) {
     // What gives nothing takes no time from the step.
     if (grant_.is_used && !GrantPacer::fits(memory_piece_ns_, grant_.deadline_ns - began_ns)) return false;
     uint32_t kinds = is_over ? kTrimAll : is_short ? kTrimAll & ~kTrimRequests : trimmed_kinds_;
-    // The step goes on with what it has; and what did not help once (a load holds memory, a session is being saved)
-    // costs nobody their keys and values again.
-    if (in_step || memory_is_stuck_) kinds &= ~kTrimRequests;
+    // What did not help once (a load holds memory, a session is being saved) costs nobody their keys and values again.
+    if (memory_is_stuck_) kinds &= ~kTrimRequests;
     bool gave = false;
     const Status status = guarded([&] {
       gave = give_back(kinds, nullptr);
@@ -236,18 +235,19 @@ bool Engine::evict_prefixes(LoadedModel& model) {
   return evicted > 0;
 }
 
-// Between steps alone. What was promised to it is free then.
+// Also from the step under way, as long as its tokens are not in the cache. What was promised to it is free then.
 bool Engine::drop_least_urgent() {
   Sequence* chosen = nullptr;
   for (Sequence* sequence : running_) {
     const Request& request = *sequence->request;
-    if (!request.can_drop() || request.in_step) continue;
+    if (!request.can_drop() || (request.in_step && computed_committed_)) continue;
     const auto urgency = [](const Request& other) {
       return std::pair(int64_t{other.parameters.priority}, -other.submitted_ns);
     };
     if (chosen == nullptr || urgency(request) < urgency(*chosen->request)) chosen = sequence;
   }
   if (chosen == nullptr) return false;
+  leave_batch(*chosen);
   drop_sequence(*chosen);
   return true;
 }
