@@ -142,6 +142,7 @@ KvSwap::Ended KvSwap::work_once(std::unique_lock<std::mutex>& lock) {
 Status KvSwap::save_now(SwappedKv& entry, int32_t token_count, int32_t tokens_max, std::unique_lock<std::mutex>& lock) {
   stop(entry);
   if (is_working_ || !save(entry, token_count, tokens_max)) return {};
+  if (entry.work == SwappedKv::Work::kNone) return {};  // all is there
   std::rotate(queue_.begin(), queue_.end() - 1, queue_.end());
   while (entry.work != SwappedKv::Work::kNone) {
     Ended ended = work_once(lock);

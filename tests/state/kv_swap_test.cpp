@@ -141,6 +141,28 @@ TEST_F(KvSwapTest, BringsWholeBlocksBack) {
   EXPECT_EQ(swap_->usage().used_bytes, 0u);
 }
 
+TEST_F(KvSwapTest, SavingAtOnceGoesBeforeOthersAndOnlyWhereSomethingIsNew) {
+  create({0});
+  const auto first = begin(100), second = begin(100), third = begin(100);
+  for (const auto* text : {&first, &second, &third}) append(**text, 40);
+  ASSERT_TRUE(swap_->save(first->swapped, 40, 100));
+  ASSERT_TRUE(swap_->save(second->swapped, 40, 100));
+  std::unique_lock lock(mutex_);
+  ASSERT_TRUE(swap_->save_now(third->swapped, 40, 100, lock).ok());
+  EXPECT_EQ(KvSwap::usable_tokens(third->swapped), 32);
+  EXPECT_EQ(KvSwap::usable_tokens(first->swapped), 0);
+  const uint64_t written = swap_->usage().written_bytes;
+  ASSERT_TRUE(swap_->save_now(third->swapped, 40, 100, lock).ok());  // the others wait as they did
+  EXPECT_EQ(swap_->usage().written_bytes, written);
+  lock.unlock();
+  ASSERT_TRUE(finish(*first).ok());
+  EXPECT_EQ(KvSwap::usable_tokens(second->swapped), 0);
+  ASSERT_TRUE(finish(*second).ok());
+  lock.lock();
+  ASSERT_TRUE(swap_->save_now(third->swapped, 40, 100, lock).ok());  // an empty queue
+  EXPECT_EQ(swap_->usage().written_bytes, 3 * written);
+}
+
 TEST_F(KvSwapTest, AWindowIsThereOrNothingIs) {
   create({0, 40});
   const auto text = begin(400);
