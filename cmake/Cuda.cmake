@@ -37,5 +37,6 @@ target_include_directories(fastserve_cuda PRIVATE ${PROJECT_SOURCE_DIR})
 target_compile_options(fastserve_cuda PRIVATE -Xcompiler=-Wall,-Wextra,-fno-exceptions,-fno-gnu-unique)
 target_link_options(fastserve_cuda PRIVATE
   -Wl,--version-script=${PROJECT_SOURCE_DIR}/src/api/exports.map -Wl,--exclude-libs,ALL -Wl,-z,now -Wl,-z,relro)
+target_link_libraries(fastserve_cuda PRIVATE ${CMAKE_DL_LIBS})  # cuBLASLt is opened where there is one
 set_target_properties(fastserve_cuda PROPERTIES LINKER_LANGUAGE CUDA CUDA_RESOLVE_DEVICE_SYMBOLS OFF)
 install(TARGETS fastserve_cuda LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR} COMPONENT Cuda)

@@ -262,6 +262,8 @@ FSV_API void fsv_allocator_init(fsv_allocator* allocator, uint32_t struct_size);
 FSV_API void fsv_clock_init(fsv_clock* clock, uint32_t struct_size);
 FSV_API void fsv_executor_init(fsv_executor* executor, uint32_t struct_size);
 
+enum { FSV_CUBLAS_AUTO = 0, FSV_CUBLAS_OFF = 1 };
+
 /* Of the library's threads. LOW and LOWEST yield to the host's when there are too few CPUs; none raises anything. */
 enum { FSV_THREADS_NORMAL = 0, FSV_THREADS_LOW = 1, FSV_THREADS_LOWEST = 2 };
 
@@ -316,6 +318,19 @@ typedef struct fsv_engine_config {
    * the library: a host that raises the budget when it is told SHORT keeps what would have gone. NULL: none. */
   void (*on_memory)(void* context, uint32_t pressure, uint64_t used_bytes, uint64_t budget_bytes);
   void* on_memory_context;
+  /* Of a CUDA device, else not looked at. The host's own CUcontext, of device_index, and a CUstream of it in which
+   * steps are computed; NULL (default): the device's primary context, low-priority streams of the engine's. A stream
+   * wants FSV_MODE_PUMPED, and no other thread may fill it inside fsv_engine_step, which waits for what was in it
+   * before. Both stay the host's and must outlive the engine and its models; one that cannot be used is
+   * INVALID_ARGUMENT. */
+  void* cuda_context;
+  void* cuda_stream;
+  /* Where libcublasLt lies; NULL or empty (default): where the system's loader looks. It computes prompts with bf16
+   * weights; where it is not found, or refuses, the library's own kernels do, and the log says so. */
+  const char* cublas_folder;
+  size_t cublas_folder_size;
+  uint32_t cublas; /* FSV_CUBLAS_*; see cublas_folder */
+  uint32_t reserved;
 } fsv_engine_config;
 
 FSV_API void fsv_engine_config_init(fsv_engine_config* config, uint32_t struct_size);

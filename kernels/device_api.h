@@ -9,7 +9,7 @@
 
 namespace fastserve::kernels {
 
-constexpr uint32_t kDeviceApiVersion = 2;
+constexpr uint32_t kDeviceApiVersion = 3;
 
 enum class DeviceResult : int32_t {
   kOk = 0,
@@ -17,6 +17,7 @@ enum class DeviceResult : int32_t {
   kNotFound = 2,  // no such device
   kLost = 3,      // the device or its driver failed: nothing on it can be used any more
   kInvalid = 4,
+  kRefused = 5,  // what the host gave (DeviceOpening) cannot be used
 };
 
 struct DeviceMessage {
@@ -39,8 +40,20 @@ struct DeviceQueue;    // work in order
 struct DeviceGraph;    // work recorded once, to be queued again as a whole
 struct DeviceKernels;  // device_kernels.h
 
-// Among queues of one device: the lower one's work gives way to a renderer's.
-enum class DevicePriority : int32_t { kNormal = 0, kLow = 1 };
+// Among queues of one device: the lower one's work gives way to a renderer's. kHost: the stream that the host gave; the
+// lower one where it gave none.
+enum class DevicePriority : int32_t { kNormal = 0, kLow = 1, kHost = 2 };
+
+// How a device is to be used. Strings are read before the return.
+struct DeviceOpening {
+  int32_t index;
+  int32_t uses_blas;        // products of many rows by bf16 weights may go to cuBLASLt, if that is found
+  const char* blas_folder;  // where it lies; null or empty: where the system's loader looks
+  // The host's own CUcontext (current wherever it wants, here while it is needed) and CUstream of it, which outlive the
+  // DeviceContext; null: the device's primary context, streams of our own.
+  void* context;
+  void* stream;
+};
 
 struct DeviceApi {
   uint32_t version;
@@ -50,8 +63,13 @@ struct DeviceApi {
   DeviceResult (*count_devices)(int32_t* count, DeviceMessage* message);
   DeviceResult (*describe_device)(int32_t index, DeviceFacts* facts, DeviceMessage* message);
 
-  DeviceResult (*open_device)(int32_t index, DeviceContext** context, DeviceMessage* message);
+  DeviceResult (*open_device)(const DeviceOpening* opening, DeviceContext** context, DeviceMessage* message);
   void (*close_device)(DeviceContext* context);
+  // Flags that products on it may carry beside those that the engine chooses: kDeviceBlas, or none.
+  uint32_t (*product_flags)(DeviceContext* context);
+  // 1: `note` is a sentence that the host may want to log (which library computes, what that refused); 0: there is none
+  // now. Any thread.
+  int32_t (*take_note)(DeviceContext* context, DeviceMessage* note);
 
   // Plain allocations of the driver, at multiples of 256 bytes; the engine's pools cut them up.
   DeviceResult (*allocate)(DeviceContext* context, size_t size_bytes, void** address, DeviceMessage* message);

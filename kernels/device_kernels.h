@@ -30,6 +30,7 @@ constexpr uint32_t kDeviceKernelsVersion = 1;
 // Flags of products and of attention.
 constexpr uint32_t kDeviceInvariant = 1;  // one order of reduction, whatever the number of rows: slower prefill
 constexpr uint32_t kDeviceExact = 2;      // float activations for quantised weights: the oracle, slow
+constexpr uint32_t kDeviceBlas = 4;       // many rows by bf16 weights may go to a library (DeviceOpening::uses_blas)
 
 // Room on the device that a call may use until its work is done; calls of one queue may share it. At a multiple of 256.
 struct DeviceScratch {

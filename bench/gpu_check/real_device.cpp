@@ -45,7 +45,8 @@ bool RealDevice::open(std::string& reason) {
   }
   kernels::DeviceMessage message = {};
   opened->facts_ = opened->describe();
-  if (api.open_device(0, &opened->context_, &message) != kernels::DeviceResult::kOk ||
+  const kernels::DeviceOpening opening = {0, 1, nullptr, nullptr, nullptr};
+  if (api.open_device(&opening, &opened->context_, &message) != kernels::DeviceResult::kOk ||
       api.open_queue(opened->context_, kernels::DevicePriority::kNormal, &opened->queue_, &message) !=
           kernels::DeviceResult::kOk) {
     reason = sentence("the device does not open", message);

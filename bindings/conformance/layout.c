@@ -120,6 +120,12 @@ static void print_fsv_engine_config(void) {
   FIELD(fsv_engine_config, step_target_us);
   FIELD(fsv_engine_config, on_memory);
   FIELD(fsv_engine_config, on_memory_context);
+  FIELD(fsv_engine_config, cuda_context);
+  FIELD(fsv_engine_config, cuda_stream);
+  FIELD(fsv_engine_config, cublas_folder);
+  FIELD(fsv_engine_config, cublas_folder_size);
+  FIELD(fsv_engine_config, cublas);
+  FIELD(fsv_engine_config, reserved);
   END();
 }
 static void print_fsv_model_info(void) {

@@ -135,6 +135,12 @@ namespace Fastserve
         Other = 3,
     }
 
+    public enum Cublas
+    {
+        Auto = 0,
+        Off = 1,
+    }
+
     /// <summary>Of the library's threads. LOW and LOWEST yield to the host's when there are too few CPUs; none raises anything.</summary>
     public enum ThreadPriority
     {
@@ -592,6 +598,15 @@ namespace Fastserve
         /// <summary>Called where memory is short, before anything is given up (FSV_PRESSURE_SHORT), and after something was, or came back: what MEMORY events say, at once and without a poll. By the engine's thread, inside fsv_engine_step in pumped mode; the work waits for its return. It may call fsv_memory_set_budget and fsv_memory_get_stats, nothing else of the library: a host that raises the budget when it is told SHORT keeps what would have gone. NULL: none.</summary>
         public IntPtr OnMemory;
         public IntPtr OnMemoryContext;
+        /// <summary>Of a CUDA device, else not looked at. The host's own CUcontext, of device_index, and a CUstream of it in which steps are computed; NULL (default): the device's primary context, low-priority streams of the engine's. A stream wants FSV_MODE_PUMPED, and no other thread may fill it inside fsv_engine_step, which waits for what was in it before. Both stay the host's and must outlive the engine and its models; one that cannot be used is INVALID_ARGUMENT.</summary>
+        public IntPtr CudaContext;
+        public IntPtr CudaStream;
+        /// <summary>Where libcublasLt lies; NULL or empty (default): where the system's loader looks. It computes prompts with bf16 weights; where it is not found, or refuses, the library's own kernels do, and the log says so.</summary>
+        public IntPtr CublasFolder;
+        public UIntPtr CublasFolderSize;
+        /// <summary>FSV_CUBLAS_*; see cublas_folder</summary>
+        public uint Cublas;
+        public uint Reserved;
 
         /// <summary>With the library's defaults.</summary>
         public static EngineConfig Default()
@@ -1509,6 +1524,12 @@ namespace Fastserve
             text.Append(" step_target_us@" + Marshal.OffsetOf(typeof(EngineConfig), "StepTargetUs") + ":" + Marshal.SizeOf(typeof(ulong)));
             text.Append(" on_memory@" + Marshal.OffsetOf(typeof(EngineConfig), "OnMemory") + ":" + IntPtr.Size);
             text.Append(" on_memory_context@" + Marshal.OffsetOf(typeof(EngineConfig), "OnMemoryContext") + ":" + IntPtr.Size);
+            text.Append(" cuda_context@" + Marshal.OffsetOf(typeof(EngineConfig), "CudaContext") + ":" + IntPtr.Size);
+            text.Append(" cuda_stream@" + Marshal.OffsetOf(typeof(EngineConfig), "CudaStream") + ":" + IntPtr.Size);
+            text.Append(" cublas_folder@" + Marshal.OffsetOf(typeof(EngineConfig), "CublasFolder") + ":" + IntPtr.Size);
+            text.Append(" cublas_folder_size@" + Marshal.OffsetOf(typeof(EngineConfig), "CublasFolderSize") + ":" + IntPtr.Size);
+            text.Append(" cublas@" + Marshal.OffsetOf(typeof(EngineConfig), "Cublas") + ":" + Marshal.SizeOf(typeof(uint)));
+            text.Append(" reserved@" + Marshal.OffsetOf(typeof(EngineConfig), "Reserved") + ":" + Marshal.SizeOf(typeof(uint)));
             text.Append("\n");
             text.Append("fsv_model_info=" + Marshal.SizeOf(typeof(ModelInfo)));
             text.Append(" struct_size@" + Marshal.OffsetOf(typeof(ModelInfo), "StructSize") + ":" + Marshal.SizeOf(typeof(uint)));

@@ -142,6 +142,13 @@ const (
 	MemoryUseOther MemoryUse = 3
 )
 
+type Cublas int32
+
+const (
+	CublasAuto Cublas = 0
+	CublasOff Cublas = 1
+)
+
 // Of the library's threads. LOW and LOWEST yield to the host's when there are too few CPUs; none raises anything.
 type ThreadPriority int32
 
@@ -458,6 +465,8 @@ type EngineConfig struct {
 	MemoryEvents uint32
 	// The latency D that 95 of 100 steps are to stay within; 0 (default): none. A step gives each of its streams a token, so D is also the time between two tokens. The batch grows while steps keep to D and shrinks when they do not, with their cost as measured; it is never smaller than what saves time, so a D that this model cannot keep on this machine is missed (batch_objective in fsv_metrics tells). While prompts queue up one step in 40 takes up to 4 D: bursts are absorbed within the 5 of 100.
 	StepTargetUs uint64
+	// FSV_CUBLAS_*; see cublas_folder
+	Cublas uint32
 }
 
 func (s *EngineConfig) read(from *C.fsv_engine_config) {
@@ -481,6 +490,7 @@ func (s *EngineConfig) read(from *C.fsv_engine_config) {
 	s.PrefixCache = uint32(from.prefix_cache)
 	s.MemoryEvents = uint32(from.memory_events)
 	s.StepTargetUs = uint64(from.step_target_us)
+	s.Cublas = uint32(from.cublas)
 }
 
 func (s *EngineConfig) write(to *C.fsv_engine_config) {
@@ -504,6 +514,7 @@ func (s *EngineConfig) write(to *C.fsv_engine_config) {
 	to.prefix_cache = C.uint32_t(s.PrefixCache)
 	to.memory_events = C.uint32_t(s.MemoryEvents)
 	to.step_target_us = C.uint64_t(s.StepTargetUs)
+	to.cublas = C.uint32_t(s.Cublas)
 }
 
 // DefaultEngineConfig has the library's defaults.

@@ -1,4 +1,4 @@
-// Devices, memory, queues and copies by the CUDA runtime, linked statically.
+// Memory, queues and copies by the CUDA runtime, linked statically.
 #include "kernels/cuda/device.cuh"
 
 #include <cstdlib>
@@ -74,92 +74,93 @@ DeviceResult describe_device(int32_t index, DeviceFacts* facts, DeviceMessage* m
   facts->bandwidth_bytes_per_second = memory_bandwidth(index);
   facts->page_bytes = device_page_bytes(index);
   size_t available = 0, total = 0;
-  const cudaError_t error = on_device(index, [&] { return cudaMemGetInfo(&available, &total); });
+  DeviceContext primary = {};
+  primary.index = index;
+  const cudaError_t error = on_device(primary, [&] { return cudaMemGetInfo(&available, &total); });
   facts->memory_bytes = total;
   facts->memory_available_bytes = available;
   return check_cuda(error, "cannot ask the CUDA device for its free memory", message);
 }
 
-DeviceResult open_device(int32_t index, DeviceContext** context, DeviceMessage* message) {
-  const cudaError_t error = on_device(index, [] { return cudaFree(nullptr); });  // makes the primary context
-  const DeviceResult result = check_cuda(error, "cannot open the CUDA device", message);
-  if (result != DeviceResult::kOk) return result;
-  *context = static_cast<DeviceContext*>(malloc(sizeof(DeviceContext)));
-  if (*context == nullptr) return check_cuda(cudaErrorMemoryAllocation, "cannot open the CUDA device", message);
-  (*context)->index = index;
-  return DeviceResult::kOk;
-}
-
-void close_device(DeviceContext* context) { free(context); }
-
 DeviceResult allocate(DeviceContext* context, size_t size_bytes, void** address, DeviceMessage* message) {
-  const cudaError_t error = on_device(context->index, [&] { return cudaMalloc(address, size_bytes); });
+  const cudaError_t error = on_device(*context, [&] { return cudaMalloc(address, size_bytes); });
   return check_cuda(error, "cannot allocate device memory", message);
 }
 
 void release(DeviceContext* context, void* address) {
-  on_device(context->index, [&] { return cudaFree(address); });
+  on_device(*context, [&] { return cudaFree(address); });
 }
 
 DeviceResult allocate_host(DeviceContext* context, size_t size_bytes, void** address, DeviceMessage* message) {
   const cudaError_t error =
-      on_device(context->index, [&] { return cudaHostAlloc(address, size_bytes, cudaHostAllocPortable); });
+      on_device(*context, [&] { return cudaHostAlloc(address, size_bytes, cudaHostAllocPortable); });
   return check_cuda(error, "cannot allocate page-locked host memory", message);
 }
 
 void release_host(DeviceContext* context, void* address) {
-  on_device(context->index, [&] { return cudaFreeHost(address); });
+  on_device(*context, [&] { return cudaFreeHost(address); });
 }
 
 DeviceResult open_queue(DeviceContext* context, DevicePriority priority, DeviceQueue** queue, DeviceMessage* message) {
   auto* opened = static_cast<DeviceQueue*>(malloc(sizeof(DeviceQueue)));
+  *queue = opened;
   if (opened == nullptr) return check_cuda(cudaErrorMemoryAllocation, "cannot open a CUDA stream", message);
-  opened->device = context->index;
-  const cudaError_t error = on_device(context->index, [&] {
+  *opened = {context, context->host_stream, true};
+  if (priority == DevicePriority::kHost && context->host_stream != nullptr) return DeviceResult::kOk;
+  opened->is_hosts = false;
+  const cudaError_t error = on_device(*context, [&] {
     int lowest = 0, highest = 0;
     const cudaError_t asked = cudaDeviceGetStreamPriorityRange(&lowest, &highest);
     if (asked != cudaSuccess) return asked;
-    const int wanted = priority == DevicePriority::kLow ? lowest : (lowest + highest) / 2;
+    const int wanted = priority == DevicePriority::kNormal ? (lowest + highest) / 2 : lowest;
     return cudaStreamCreateWithPriority(&opened->stream, cudaStreamNonBlocking, wanted);
   });
   if (error != cudaSuccess) {
     free(opened);
-    opened = nullptr;
+    *queue = nullptr;
   }
-  *queue = opened;
   return check_cuda(error, "cannot open a CUDA stream", message);
 }
 
 void close_queue(DeviceQueue* queue) {
   if (queue == nullptr) return;
-  on_device(queue->device, [&] { return cudaStreamDestroy(queue->stream); });
+  if (!queue->is_hosts) on_device(*queue->context, [&] { return cudaStreamDestroy(queue->stream); });
   free(queue);
 }
 
 DeviceResult copy_to_device(DeviceQueue* queue, void* target, const void* source, size_t size_bytes,
                             DeviceMessage* message) {
-  const cudaError_t error = cudaMemcpyAsync(target, source, size_bytes, cudaMemcpyHostToDevice, queue->stream);
+  const cudaError_t error = on_device(*queue->context, [&] {
+    return cudaMemcpyAsync(target, source, size_bytes, cudaMemcpyHostToDevice, queue->stream);
+  });
   return check_cuda(error, "cannot copy to the device", message);
 }
 
 DeviceResult copy_to_host(DeviceQueue* queue, void* target, const void* source, size_t size_bytes,
                           DeviceMessage* message) {
-  const cudaError_t error = cudaMemcpyAsync(target, source, size_bytes, cudaMemcpyDeviceToHost, queue->stream);
+  const cudaError_t error = on_device(*queue->context, [&] {
+    return cudaMemcpyAsync(target, source, size_bytes, cudaMemcpyDeviceToHost, queue->stream);
+  });
   return check_cuda(error, "cannot copy from the device", message);
 }
 
 DeviceResult copy_on_device(DeviceQueue* queue, void* target, const void* source, size_t size_bytes,
                             DeviceMessage* message) {
-  const cudaError_t error = cudaMemcpyAsync(target, source, size_bytes, cudaMemcpyDeviceToDevice, queue->stream);
+  const cudaError_t error = on_device(*queue->context, [&] {
+    return cudaMemcpyAsync(target, source, size_bytes, cudaMemcpyDeviceToDevice, queue->stream);
+  });
   return check_cuda(error, "cannot copy on the device", message);
 }
 
 DeviceResult fill(DeviceQueue* queue, void* target, uint8_t value, size_t size_bytes, DeviceMessage* message) {
-  return check_cuda(cudaMemsetAsync(target, value, size_bytes, queue->stream), "cannot fill device memory", message);
+  const cudaError_t error =
+      on_device(*queue->context, [&] { return cudaMemsetAsync(target, value, size_bytes, queue->stream); });
+  return check_cuda(error, "cannot fill device memory", message);
 }
 
 DeviceResult wait(DeviceQueue* queue, DeviceMessage* message) {
-  return check_cuda(cudaStreamSynchronize(queue->stream), "work on the device failed", message);
+  const cudaError_t error = on_device(*queue->context, [&] { return cudaStreamSynchronize(queue->stream); });
+  return check_cuda(error, "work on the device failed", message);
 }
 
 }  // namespace fastserve::kernels

@@ -1,47 +1,85 @@
 // What the functions of the device table share. Nothing here throws: this library has no exceptions.
 #pragma once
+#include <cuda.h>
 #include <cuda_runtime.h>
 
 #include "kernels/device_api.h"
 
 namespace fastserve::kernels {
 
+namespace cuda {
+class Blas;
+}
+
 struct DeviceContext {
   int32_t index;
+  // The host's; null: the device's primary one.
+  CUcontext host_context;
+  cudaStream_t host_stream;
+  CUresult (*push)(CUcontext);
+  CUresult (*pop)(CUcontext*);
+  cuda::Blas* blas;  // null: there is none
+  bool has_note;     // of how it was opened, to be told once
+  DeviceMessage note;
 };
 
 struct DeviceQueue {
-  int32_t device;
+  DeviceContext* context;
   cudaStream_t stream;
+  bool is_hosts;  // stream
 };
 
-// CUDA's current device belongs to the calling thread: a host's own choice is put back.
-class UseDevice {
+// CUDA's current device and context belong to the calling thread: the host's own choice is put back.
+class UseContext {
  public:
-  explicit UseDevice(int32_t index) {
+  explicit UseContext(const DeviceContext& context) : context_(context) {
+    if (context.host_context != nullptr) {
+      result_ = context.push(context.host_context) == CUDA_SUCCESS ? cudaSuccess : cudaErrorInvalidResourceHandle;
+      changed_ = result_ == cudaSuccess;
+      return;
+    }
     result_ = cudaGetDevice(&previous_);
-    if (result_ == cudaSuccess && previous_ != index) {
-      result_ = cudaSetDevice(index);
+    if (result_ == cudaSuccess && previous_ != context.index) {
+      result_ = cudaSetDevice(context.index);
       changed_ = result_ == cudaSuccess;
     }
   }
-  ~UseDevice() {
-    if (changed_) cudaSetDevice(previous_);
+  ~UseContext() {
+    if (!changed_) return;
+    if (context_.host_context == nullptr) {
+      cudaSetDevice(previous_);
+    } else {
+      CUcontext popped = nullptr;
+      context_.pop(&popped);
+    }
   }
-  UseDevice(const UseDevice&) = delete;
-  UseDevice& operator=(const UseDevice&) = delete;
+  UseContext(const UseContext&) = delete;
+  UseContext& operator=(const UseContext&) = delete;
   cudaError_t result() const { return result_; }
 
  private:
+  const DeviceContext& context_;
   int previous_ = 0;
   bool changed_ = false;
   cudaError_t result_ = cudaSuccess;
 };
 
 template <typename Call>
-cudaError_t on_device(int32_t index, Call call) {
-  const UseDevice use(index);
+cudaError_t on_device(const DeviceContext& context, Call call) {
+  const UseContext use(context);
   return use.result() != cudaSuccess ? use.result() : call();
+}
+
+// A function of the driver, asked of the runtime, so that nothing links libcuda; null: it has none of this name.
+template <typename Function>
+Function driver_function(const char* name) {
+  void* found = nullptr;
+  cudaDriverEntryPointQueryResult state = cudaDriverEntryPointSymbolNotFound;
+  constexpr unsigned kSince = 10020;  // of all that is asked for
+  const cudaError_t error = cudaGetDriverEntryPointByVersion(name, &found, kSince, cudaEnableDefault, &state);
+  if (error != cudaSuccess) cudaGetLastError();
+  const bool has = error == cudaSuccess && state == cudaDriverEntryPointSuccess;
+  return has ? reinterpret_cast<Function>(found) : nullptr;
 }
 
 // Turns CUDA's answer into ours, with a sentence that names what was tried. Clears CUDA's own note of the error.
@@ -49,8 +87,10 @@ DeviceResult check_cuda(cudaError_t error, const char* what, DeviceMessage* mess
 
 DeviceResult count_devices(int32_t* count, DeviceMessage* message);
 DeviceResult describe_device(int32_t index, DeviceFacts* facts, DeviceMessage* message);
-DeviceResult open_device(int32_t index, DeviceContext** context, DeviceMessage* message);
+DeviceResult open_device(const DeviceOpening* opening, DeviceContext** context, DeviceMessage* message);
 void close_device(DeviceContext* context);
+uint32_t product_flags(DeviceContext* context);
+int32_t take_note(DeviceContext* context, DeviceMessage* note);
 DeviceResult allocate(DeviceContext* context, size_t size_bytes, void** address, DeviceMessage* message);
 void release(DeviceContext* context, void* address);
 DeviceResult allocate_host(DeviceContext* context, size_t size_bytes, void** address, DeviceMessage* message);

@@ -1,22 +1,8 @@
-// Memory in pages: address ranges of the driver, and physical memory mapped into them. The driver's functions are asked
-// of the runtime, so that nothing links libcuda.
-#include <cuda.h>
-
+// Memory in pages: address ranges of the driver, and physical memory mapped into them.
 #include "kernels/cuda/device.cuh"
 
 namespace fastserve::kernels {
 namespace {
-
-template <typename Function>
-Function driver_function(const char* name) {
-  void* found = nullptr;
-  cudaDriverEntryPointQueryResult state = cudaDriverEntryPointSymbolNotFound;
-  constexpr unsigned kSince = 10020;  // of all of them
-  const cudaError_t error = cudaGetDriverEntryPointByVersion(name, &found, kSince, cudaEnableDefault, &state);
-  if (error != cudaSuccess) cudaGetLastError();
-  const bool has = error == cudaSuccess && state == cudaDriverEntryPointSuccess;
-  return has ? reinterpret_cast<Function>(found) : nullptr;
-}
 
 struct Driver {
   decltype(&cuMemGetAllocationGranularity) granularity = nullptr;
@@ -89,15 +75,14 @@ DeviceResult reserve_addresses(DeviceContext* context, size_t size_bytes, void**
   const Driver driver = find_driver();
   CUdeviceptr begin = 0;
   const cudaError_t error =
-      on_device(context->index, [&] { return as_runtime_error(driver.reserve(&begin, size_bytes, 0, 0, 0)); });
+      on_device(*context, [&] { return as_runtime_error(driver.reserve(&begin, size_bytes, 0, 0, 0)); });
   *address = error == cudaSuccess ? reinterpret_cast<void*>(begin) : nullptr;
   return check_cuda(error, "cannot reserve device addresses", message);
 }
 
 void free_addresses(DeviceContext* context, void* address, size_t size_bytes) {
   const Driver driver = find_driver();
-  on_device(context->index,
-            [&] { return as_runtime_error(driver.free_range(as_driver_address(address), size_bytes)); });
+  on_device(*context, [&] { return as_runtime_error(driver.free_range(as_driver_address(address), size_bytes)); });
 }
 
 // The memory's handle is given up at once: the mapping keeps the memory until it goes.
@@ -105,7 +90,7 @@ DeviceResult map_pages(DeviceContext* context, void* address, size_t size_bytes,
   const Driver driver = find_driver();
   const CUdeviceptr begin = as_driver_address(address);
   const CUmemAllocationProp properties = page_properties(context->index);
-  const cudaError_t error = on_device(context->index, [&] {
+  const cudaError_t error = on_device(*context, [&] {
     CUmemGenericAllocationHandle memory = 0;
     CUresult result = driver.create(&memory, size_bytes, &properties, 0);
     if (result != CUDA_SUCCESS) return as_runtime_error(result);
@@ -124,7 +109,7 @@ DeviceResult map_pages(DeviceContext* context, void* address, size_t size_bytes,
 
 void unmap_pages(DeviceContext* context, void* address, size_t size_bytes) {
   const Driver driver = find_driver();
-  on_device(context->index, [&] { return as_runtime_error(driver.unmap(as_driver_address(address), size_bytes)); });
+  on_device(*context, [&] { return as_runtime_error(driver.unmap(as_driver_address(address), size_bytes)); });
 }
 
 }  // namespace fastserve::kernels

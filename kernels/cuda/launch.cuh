@@ -28,36 +28,14 @@ struct Grid {
 constexpr int64_t kGridMax = 65535;  // of y and z
 
 #if defined(__CUDACC__)
-// Kernels run on the device that is current to the calling thread; a host's own choice is put back.
-class CurrentDevice {
- public:
-  explicit CurrentDevice(int device) {
-    error_ = cudaGetDevice(&previous_);
-    if (error_ != cudaSuccess || previous_ == device) return;
-    error_ = cudaSetDevice(device);
-    changed_ = error_ == cudaSuccess;
-  }
-  ~CurrentDevice() {
-    if (changed_) cudaSetDevice(previous_);
-  }
-  CurrentDevice(const CurrentDevice&) = delete;
-  CurrentDevice& operator=(const CurrentDevice&) = delete;
-  cudaError_t error() const { return error_; }
-
- private:
-  int previous_ = 0;
-  bool changed_ = false;
-  cudaError_t error_ = cudaSuccess;
-};
-
 template <typename... Params>
 DeviceResult launch(DeviceQueue* queue, const char* what, void (*kernel)(Params...), Grid grid, size_t shared_bytes,
                     DeviceMessage* message, Params... params) {
   constexpr size_t kSharedDefault = 48 * 1024;
   if (grid.empty()) return DeviceResult::kOk;
   if (grid.y > kGridMax || grid.z > kGridMax) return invalid(message, what);
-  const CurrentDevice current(queue->device);
-  cudaError_t error = current.error();
+  const UseContext use(*queue->context);
+  cudaError_t error = use.result();
   if (error == cudaSuccess && shared_bytes > kSharedDefault) {
     error = cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(shared_bytes));
   }

@@ -1,5 +1,6 @@
 // The entry of matrix products: which form of the input each weight wants, what is made of it beforehand, and which
 // kernels run. Scratch holds the forms that are not made inside a product.
+#include "kernels/cuda/blas_product.cuh"
 #include "kernels/cuda/entries.cuh"
 #include "kernels/cuda/launch.cuh"
 #include "kernels/cuda/panel_product.cuh"
@@ -10,20 +11,23 @@ namespace {
 
 // Where the forms of the input lie in the scratch; offsets of what is not wanted are those of what follows.
 struct ScratchPlan {
-  uint64_t floats = 0, values = 0, scales = 0, rounded = 0, up = 0, end = 0;
+  uint64_t floats = 0, values = 0, scales = 0, rounded = 0, up = 0, blas = 0, end = 0;
   bool has_floats = false, has_values = false, has_rounded = false;
 };
 
 ScratchPlan plan_scratch(const DeviceMatmulArgs& args) {
   constexpr uint64_t kAlignment = 256;
   ScratchPlan plan;
-  bool gates_floats = false;
+  uint64_t blas_bytes = 0;
   for (int o = 0; o < args.output_count; ++o) {
     const Form form = form_of(args.outputs[o].weights->layout, args.flags);
     plan.has_floats |= form == Form::kFloats && args.input.prologue != DevicePrologue::kNone;
     plan.has_values |= form == Form::kBytes;
     plan.has_rounded |= form == Form::kRounded;
-    gates_floats |= args.gates_outputs != 0;
+    const PackedMatrix& weights = *args.outputs[o].weights;
+    if (!asks_blas(weights.layout, args.input.m, args.flags)) continue;
+    const uint64_t wanted = blas_scratch_bytes(weights);
+    blas_bytes = wanted > blas_bytes ? wanted : blas_bytes;
   }
   const auto m = static_cast<uint64_t>(args.input.m), cols = static_cast<uint64_t>(args.input.cols);
   plan.values = align_up(plan.floats + (plan.has_floats ? m * align_up(cols, 4) * 4 : 0), kAlignment);
@@ -32,7 +36,8 @@ ScratchPlan plan_scratch(const DeviceMatmulArgs& args) {
   const auto stride = static_cast<uint64_t>(rounded_stride(args.input.cols));
   plan.up = align_up(plan.rounded + (plan.has_rounded ? m * stride * 2 : 0), kAlignment);
   const auto rows = static_cast<uint64_t>(args.outputs[0].weights->rows);
-  plan.end = align_up(plan.up + (gates_floats ? m * align_up(rows, 4) * 4 : 0), kAlignment);
+  plan.blas = align_up(plan.up + (args.gates_outputs != 0 ? m * align_up(rows, 4) * 4 : 0), kAlignment);
+  plan.end = align_up(plan.blas + blas_bytes, kAlignment);
   return plan;
 }
 
@@ -177,6 +182,16 @@ DeviceResult prepare_input(DeviceQueue* queue, const DeviceMatmulArgs& args, con
   return prepare_rows(queue, "input of a matmul", source_of(args.input), sink, 0, args.input.m, message);
 }
 
+// One output, by a library as far as that goes.
+DeviceResult run_alone(DeviceQueue* queue, const DeviceMatmulArgs& args, const Inputs& inputs, PackedLayout layout,
+                       PanelProduct& product, DeviceMessage* message) {
+  if (asks_blas(layout, args.input.m, args.flags)) {
+    FSV_DEVICE_TRY(run_blas(queue, product, inputs.scratch + inputs.plan.blas, message));
+    if (product.outputs[0].panel_count == 0) return DeviceResult::kOk;
+  }
+  return run_product(queue, layout, product, args.flags, message);
+}
+
 // Gate and up that no kernel computes together: one after the other, then gated in place.
 DeviceResult run_gated_apart(DeviceQueue* queue, const DeviceMatmulArgs& args, const Inputs& inputs,
                              DeviceMessage* message) {
@@ -193,10 +208,10 @@ DeviceResult run_gated_apart(DeviceQueue* queue, const DeviceMatmulArgs& args, c
       product.outputs[0].output = up;
       product.outputs[0].stride = stride;
     }
-    FSV_DEVICE_TRY(run_product(queue, layout, product, args.flags, message));
     begin = product.outputs[0].first_panel * kPanelRows;
     cols = product.outputs[0].panel_count * kPanelRows;
     if (begin + cols > product.outputs[0].rows) cols = product.outputs[0].rows - begin;
+    FSV_DEVICE_TRY(run_alone(queue, args, inputs, layout, product, message));
   }
   RowSource source;
   source.rows = args.outputs[0].output + begin;
@@ -225,7 +240,8 @@ DeviceResult matmul(DeviceQueue* queue, const DeviceMatmulArgs* args, DeviceMess
   FSV_DEVICE_TRY(prepare_input(queue, *args, inputs, message));
   const PackedLayout first = args->outputs[0].weights->layout;
   if (args->gates_outputs != 0 &&
-      (form_of(first, args->flags) == Form::kFloats || args->outputs[1].weights->layout != first)) {
+      (form_of(first, args->flags) == Form::kFloats || args->outputs[1].weights->layout != first ||
+       asks_blas(first, args->input.m, args->flags))) {
     return run_gated_apart(queue, *args, inputs, message);
   }
   // Outputs of one layout that follow one another share a launch.
@@ -234,6 +250,12 @@ DeviceResult matmul(DeviceQueue* queue, const DeviceMatmulArgs* args, DeviceMess
     PanelProduct product = {};
     set_input(*args, inputs, form_of(layout, args->flags), product);
     product.gates = args->gates_outputs;
+    if (asks_blas(layout, args->input.m, args->flags)) {
+      product.output_count = 1;
+      product.outputs[0] = output_of(args->outputs[o++]);
+      FSV_DEVICE_TRY(run_alone(queue, *args, inputs, layout, product, message));
+      continue;
+    }
     while (o < args->output_count && args->outputs[o].weights->layout == layout) {
       product.outputs[product.output_count++] = output_of(args->outputs[o++]);
     }

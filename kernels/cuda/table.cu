@@ -12,6 +12,8 @@ constexpr DeviceApi kTable = {
     describe_device,
     open_device,
     close_device,
+    product_flags,
+    take_note,
     allocate,
     release,
     allocate_host,

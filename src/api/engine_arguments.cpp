@@ -50,6 +50,7 @@ Status check_all(const fsv_engine_config& config) {
   FSV_TRY(check_range("cpu_count", config.cpu_count, 4096));
   FSV_TRY(check_range("prefix_cache", config.prefix_cache, 1));
   FSV_TRY(check_range("memory_events", config.memory_events, 1));
+  FSV_TRY(check_range("cublas", config.cublas, FSV_CUBLAS_OFF));
   if (config.cpus == nullptr && config.cpu_count != 0) return invalid("config.cpus is NULL");
   if (config.cpus != nullptr && config.cpu_count == 0) return invalid("config.cpu_count is 0");
   return {};
@@ -71,12 +72,22 @@ Status take_hooks(const fsv_engine_config& config, EngineOptions& options) {
   return {};
 }
 
-Result<std::string> write_folder(const fsv_engine_config& config) {
-  FSV_ASSIGN(const std::string_view given,
-             text_argument(config.write_folder, config.write_folder_size, "config.write_folder"));
+// A folder, or none.
+Result<std::string> folder_argument(const char* data, size_t size, const char* name) {
+  FSV_ASSIGN(const std::string_view given, text_argument(data, size, name));
   if (given.empty()) return std::string();
-  FSV_ASSIGN(const std::string_view path, path_argument(given.data(), given.size(), "config.write_folder"));
+  FSV_ASSIGN(const std::string_view path, path_argument(given.data(), given.size(), name));
   return std::string(path);
+}
+
+Result<DeviceChoice> device_choice(const fsv_engine_config& config) {
+  FSV_ASSIGN(const std::string folder,
+             folder_argument(config.cublas_folder, config.cublas_folder_size, "config.cublas_folder"));
+  if (config.cuda_stream != nullptr && config.mode != FSV_MODE_PUMPED) {
+    return invalid("config.cuda_stream wants FSV_MODE_PUMPED: a stream is filled by one thread at a time");
+  }
+  return DeviceChoice{config.device_index, config.cublas == FSV_CUBLAS_AUTO, folder, config.cuda_context,
+                      config.cuda_stream};
 }
 
 }  // namespace
@@ -111,13 +122,15 @@ Result<EngineOptions> engine_options(const fsv_engine_config* given) {
   }
   options.threads.priority = static_cast<os::ThreadPriority>(config.thread_priority);
   options.threads.cpus.assign(config.cpus, config.cpus + config.cpu_count);
-  FSV_ASSIGN(options.write_folder, write_folder(config));
+  FSV_ASSIGN(options.write_folder,
+             folder_argument(config.write_folder, config.write_folder_size, "config.write_folder"));
   options.tells_of_memory = config.memory_events != 0;
   options.on_memory = config.on_memory;
   options.on_memory_context = config.on_memory_context;
   FSV_TRY(take_hooks(config, options));
   if (config.device_kind == FSV_DEVICE_CUDA) {
-    FSV_ASSIGN(options.device, OpenDevice::open_cuda(config.device_index));
+    FSV_ASSIGN(const DeviceChoice choice, device_choice(config));
+    FSV_ASSIGN(options.device, OpenDevice::open_cuda(choice));
   }
   return options;
 }

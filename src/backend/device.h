@@ -16,6 +16,7 @@ struct Device {
   // Not null: ops queue whole ranges there, and rows, weights and views are the device's memory. Results are in place
   // once the queue was waited for.
   DeviceStream* stream = nullptr;
+  uint32_t product_flags = 0;  // of its products
 };
 
 }  // namespace fastserve

@@ -25,6 +25,8 @@ StatusCode code_of(kernels::DeviceResult result) {
       return StatusCode::kNotFound;
     case kernels::DeviceResult::kInvalid:
       return StatusCode::kInternal;  // our own arguments
+    case kernels::DeviceResult::kRefused:
+      return StatusCode::kInvalidArgument;
     case kernels::DeviceResult::kLost:
       break;
   }

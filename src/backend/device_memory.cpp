@@ -7,7 +7,7 @@ Result<std::shared_ptr<DeviceMemory>> DeviceMemory::create(std::shared_ptr<OpenD
                                                            const Options& options) {
   std::shared_ptr<DeviceMemory> memory(new DeviceMemory(std::move(device), std::move(host)));
   FSV_ASSIGN(memory->pool_, create_device_pool(*memory->device_, options.mode, options.maps_ahead));
-  FSV_ASSIGN(memory->steps_, DeviceStream::open(memory->device_, kernels::DevicePriority::kLow));
+  FSV_ASSIGN(memory->steps_, DeviceStream::open(memory->device_, kernels::DevicePriority::kHost));
   FSV_ASSIGN(memory->moves_, DeviceStream::open(memory->device_, kernels::DevicePriority::kLow));
   return memory;
 }

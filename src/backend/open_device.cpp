@@ -9,17 +9,19 @@ namespace fastserve {
 using kernels::DeviceMessage;
 using kernels::DeviceResult;
 
-Result<std::shared_ptr<OpenDevice>> OpenDevice::open_cuda(uint32_t index) {
+Result<std::shared_ptr<OpenDevice>> OpenDevice::open_cuda(const DeviceChoice& choice) {
   FSV_ASSIGN(std::shared_ptr<DeviceLibrary> library, DeviceLibrary::cuda());
   if (library == nullptr) {
     return Status(StatusCode::kNotFound,
-                  format("there is no CUDA device ", index,
+                  format("there is no CUDA device ", choice.index,
                          ": libfastserve_cuda does not lie beside this library, in \"", os::own_folder(), "\""));
   }
-  return open(std::move(library), index);
+  return open(std::move(library), choice);
 }
 
-Result<std::shared_ptr<OpenDevice>> OpenDevice::open(std::shared_ptr<DeviceLibrary> library, uint32_t index) {
+Result<std::shared_ptr<OpenDevice>> OpenDevice::open(std::shared_ptr<DeviceLibrary> library,
+                                                     const DeviceChoice& choice) {
+  const uint32_t index = choice.index;
   FSV_ASSIGN(const int32_t count, library->count_devices());
   if (count == 0) {
     return Status(StatusCode::kNotFound,
@@ -37,7 +39,9 @@ Result<std::shared_ptr<OpenDevice>> OpenDevice::open(std::shared_ptr<DeviceLibra
   std::shared_ptr<OpenDevice> device(new OpenDevice(std::move(library)));
   FSV_ASSIGN(device->facts_, device->library_->describe_device(static_cast<int32_t>(index)));
   DeviceMessage message{};
-  FSV_TRY(device_status(device->api().open_device(static_cast<int32_t>(index), &device->context_, &message), message));
+  const kernels::DeviceOpening opening = {static_cast<int32_t>(index), choice.uses_blas ? 1 : 0,
+                                          choice.blas_folder.c_str(), choice.context, choice.stream};
+  FSV_TRY(device_status(device->api().open_device(&opening, &device->context_, &message), message));
   return device;
 }
 

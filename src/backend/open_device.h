@@ -2,6 +2,7 @@
 // with the last. Thread-safe.
 #pragma once
 #include <memory>
+#include <string>
 
 #include "backend/device_library.h"
 #include "kernels/device_kernels.h"
@@ -9,11 +10,20 @@
 
 namespace fastserve {
 
+// Which device, and how (kernels::DeviceOpening).
+struct DeviceChoice {
+  uint32_t index = 0;
+  bool uses_blas = true;
+  std::string blas_folder = {};
+  void* context = nullptr;
+  void* stream = nullptr;
+};
+
 class OpenDevice final : public DeviceUpstream {
  public:
   // A CUDA device; the message of a failure names what is missing: the library, a device of that number, the kernels.
-  static Result<std::shared_ptr<OpenDevice>> open_cuda(uint32_t index);
-  static Result<std::shared_ptr<OpenDevice>> open(std::shared_ptr<DeviceLibrary> library, uint32_t index);
+  static Result<std::shared_ptr<OpenDevice>> open_cuda(const DeviceChoice& choice);
+  static Result<std::shared_ptr<OpenDevice>> open(std::shared_ptr<DeviceLibrary> library, const DeviceChoice& choice);
   ~OpenDevice() override;
   OpenDevice(const OpenDevice&) = delete;
   OpenDevice& operator=(const OpenDevice&) = delete;
@@ -22,6 +32,10 @@ class OpenDevice final : public DeviceUpstream {
   const kernels::DeviceKernels& kernels() const { return *api().kernels; }
   kernels::DeviceContext* context() const { return context_; }
   const kernels::DeviceFacts& facts() const { return facts_; }
+  // Flags that every product may carry.
+  uint32_t product_flags() const { return api().product_flags(context_); }
+  // What the library has to say, for the log; false: nothing now.
+  bool take_note(kernels::DeviceMessage& note) { return api().take_note(context_, &note) != 0; }
 
   void* allocate(size_t size_bytes) noexcept override;
   void release(void* address) noexcept override;

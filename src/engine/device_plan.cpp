@@ -22,6 +22,7 @@ Result<uint64_t> plan_device_scratch(const ModelDef& def, const kernels::DeviceK
   Device device;
   device.exact = sizes.exact;
   device.stream = &stream;
+  device.product_flags = sizes.product_flags;
   WorkspaceShape shape = def.shape().workspace;
   shape.scratch_bytes = 0;
   FSV_ASSIGN(const Workspace workspace, Workspace::create(memory, shape, sizes.rows_max, sizes.logit_rows));

@@ -12,6 +12,7 @@ struct DeviceStepSizes {
   int64_t logit_rows = 0;
   int32_t context_tokens = 0;
   bool exact = false;
+  uint32_t product_flags = 0;
 };
 // Bytes of scratch. kUnsupported names the first op that the device has no kernel for. The weights' layouts and shapes
 // are known (bind() was called), their bytes are not looked at.

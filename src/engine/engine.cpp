@@ -72,7 +72,9 @@ Status Engine::start() {
     FSV_ASSIGN(executor_, create_thread_pool(options_.thread_count, options_.threads));
   }
   device_ = {&kernel_table(options_), executor_.get(), options_.reference_kernels,
-             device_memory_ != nullptr ? &device_memory_->steps() : nullptr};
+             device_memory_ != nullptr ? &device_memory_->steps() : nullptr,
+             device_memory_ != nullptr ? options_.device->product_flags() : 0};
+  log_device_notes(LogLevel::kInfo);
   FSV_ASSIGN(events_, EventHub::create(options_.max_queued_requests + kTicketsMax + 1));
   scheduler_ = create_scheduler(options_.scheduler);
   const size_t requests = options_.max_queued_requests;
@@ -92,6 +94,11 @@ Status Engine::start() {
   drawn_.resize(kLogitChunkMax);
   for (Drawn& drawn : drawn_) drawn.top.reserve(32);
   return is_pumped ? Status() : start_threads();
+}
+
+void Engine::log_device_notes(LogLevel level) {
+  kernels::DeviceMessage note{};
+  while (options_.device != nullptr && options_.device->take_note(note)) options_.log.write(level, note.text);
 }
 
 Status Engine::start_threads() {

@@ -259,6 +259,7 @@ class Engine : private Admission {
   }
   // The step under way is over: nothing of it is touched any more. mutex_ held.
   void leave_step();
+  void log_device_notes(LogLevel level);
   void fail_step(const Status& status);
   void end_all_requests(FinishReason reason, const Status& status);  // mutex_ held, here and below
   void cancel_everything();

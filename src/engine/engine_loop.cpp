@@ -235,6 +235,7 @@ void Engine::end_step() {
 // model the model.
 void Engine::leave_step() {
   runner_.stop();
+  log_device_notes(LogLevel::kWarning);
   sampled_count_ = 0;
   batch_.clear();
   auto leave = [](Request& request) {

@@ -45,7 +45,12 @@ uint64_t upload_bytes(const std::vector<TensorSpec>& specs, const ModelSource& s
 Status plan_device_step(const ModelDef& def, const EngineOptions& options, RuntimePlan& plan) {
   const auto rows = static_cast<int32_t>(options.max_batch_tokens);
   const auto sequences = static_cast<int32_t>(std::min(options.max_sequences, options.max_batch_tokens));
-  const DeviceStepSizes sizes{rows, sequences, RuntimePlan::kLogitRows, plan.context_tokens, options.reference_kernels};
+  const DeviceStepSizes sizes{rows,
+                              sequences,
+                              RuntimePlan::kLogitRows,
+                              plan.context_tokens,
+                              options.reference_kernels,
+                              options.device->product_flags()};
   FSV_ASSIGN(const uint64_t scratch_bytes, plan_device_scratch(def, options.device->kernels(), plan.kv_layout, sizes));
   plan.workspace.scratch_bytes = static_cast<int64_t>(scratch_bytes);
   plan.device_step.rows = rows;

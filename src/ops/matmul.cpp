@@ -134,7 +134,7 @@ kernels::DeviceMatmulArgs device_args(const Device& device, const Rows& input, M
   args.input.stride = input.stride;
   args.input.cols = input.cols;
   args.input.m = input.count;
-  args.flags = device.exact ? kernels::kDeviceExact : 0;
+  args.flags = device.product_flags | (device.exact ? kernels::kDeviceExact : 0);
   for (const MatmulOutput& output : outputs) {
     args.outputs[args.output_count++] = {&output.weight->matrix, output.data,
                                          output.stride,          output.bias != nullptr ? output.bias->vector : nullptr,

@@ -47,7 +47,8 @@ TEST(DeviceLibrary, FailureOfADeviceKeepsItsWords) {
 TEST(DeviceLibrary, AnotherVersionIsRefused) {
   auto opened = open_fake("other_version");
   EXPECT_EQ(opened.status().code(), StatusCode::kUnsupported);
-  EXPECT_THAT(opened.status().message(), ::testing::HasSubstr("version 2")) << opened.status().message();
+  const std::string wanted = "version " + std::to_string(kernels::kDeviceApiVersion);
+  EXPECT_THAT(opened.status().message(), ::testing::HasSubstr(wanted)) << opened.status().message();
 }
 
 TEST(DeviceLibrary, LibraryWithoutEntryIsRefused) {
@@ -86,7 +87,8 @@ class CudaDeviceGpu : public ::testing::Test {
     library_ = DeviceLibrary::open_cuda(FASTSERVE_CUDA_FOLDER).take();
     auto count = library_->count_devices();
     if (!count.ok() || count.take() == 0) GTEST_SKIP() << "this machine has no CUDA device";
-    ASSERT_EQ(api().open_device(0, &device_, &message_), kernels::DeviceResult::kOk) << message_.text;
+    const kernels::DeviceOpening opening = {0, 1, nullptr, nullptr, nullptr};
+    ASSERT_EQ(api().open_device(&opening, &device_, &message_), kernels::DeviceResult::kOk) << message_.text;
     ASSERT_EQ(api().open_queue(device_, kernels::DevicePriority::kNormal, &queue_, &message_),
               kernels::DeviceResult::kOk)
         << message_.text;

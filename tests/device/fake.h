@@ -38,6 +38,8 @@ class OnFakeDevice : public ::testing::Test {
     fake.refuses_graphs = false;
     fake.lacks_sampling = false;
     fake.device_count = 1;
+    fake.has_blas = false;
+    fake.has_note = false;
   }
   static void expect_nothing_left(const std::string& when) {
     const FakeDeviceControl& fake = fake_device();

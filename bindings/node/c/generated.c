@@ -272,6 +272,8 @@ static const field fields_fsv_engine_config[] = {
     {"memoryEvents", NULL, offsetof(fsv_engine_config, memory_events), 0, FIELD_U32},
     {"writeFolder", NULL, offsetof(fsv_engine_config, write_folder), offsetof(fsv_engine_config, write_folder_size), FIELD_TEXT},
     {"stepTargetUs", NULL, offsetof(fsv_engine_config, step_target_us), 0, FIELD_U64},
+    {"cublasFolder", NULL, offsetof(fsv_engine_config, cublas_folder), offsetof(fsv_engine_config, cublas_folder_size), FIELD_TEXT},
+    {"cublas", NULL, offsetof(fsv_engine_config, cublas), 0, FIELD_U32},
 };
 const struct_table table_fsv_engine_config = {"fsv_engine_config", sizeof(fsv_engine_config), init_fsv_engine_config, fields_fsv_engine_config,
     sizeof(fields_fsv_engine_config) / sizeof(fields_fsv_engine_config[0])};

@@ -126,6 +126,11 @@ export enum MemoryUse {
   Other = 3,
 }
 
+export enum Cublas {
+  Auto = 0,
+  Off = 1,
+}
+
 /** Of the library's threads. LOW and LOWEST yield to the host's when there are too few CPUs; none raises anything. */
 export enum ThreadPriority {
   Normal = 0,
@@ -693,6 +698,10 @@ export interface EngineConfigOptions {
   writeFolder?: string;
   /** The latency D that 95 of 100 steps are to stay within; 0 (default): none. A step gives each of its streams a token, so D is also the time between two tokens. The batch grows while steps keep to D and shrinks when they do not, with their cost as measured; it is never smaller than what saves time, so a D that this model cannot keep on this machine is missed (batch_objective in fsv_metrics tells). While prompts queue up one step in 40 takes up to 4 D: bursts are absorbed within the 5 of 100. */
   stepTargetUs?: number | bigint;
+  /** Where libcublasLt lies; NULL or empty (default): where the system's loader looks. It computes prompts with bf16 weights; where it is not found, or refuses, the library's own kernels do, and the log says so. */
+  cublasFolder?: string;
+  /** FSV_CUBLAS_*; see cublas_folder */
+  cublas?: number;
 }
 
 export interface LoadConfigOptions {

@@ -72,15 +72,30 @@ DeviceResult describe_device(int32_t index, DeviceFacts* facts, DeviceMessage* m
   return result;
 }
 
-DeviceResult open_device(int32_t, DeviceContext** context, DeviceMessage* message) {
+DeviceResult open_device(const DeviceOpening* opening, DeviceContext** context, DeviceMessage* message) {
   DeviceResult result;
   if (!may_call("open_device", &result, message)) return result;
+  if (opening->context == test::kForeignContext) {
+    return refuse(DeviceResult::kRefused, message, "the host's context is one of another device");
+  }
+  control().context_given = opening->context;
+  control().stream_given = opening->stream;
+  control().uses_blas = opening->uses_blas != 0;
+  std::snprintf(control().blas_folder, sizeof control().blas_folder, "%s", opening->blas_folder);
   *context = kContext;
   ++control().devices_open;
   return result;
 }
 
 void close_device(DeviceContext*) { --control().devices_open; }
+
+uint32_t product_flags(DeviceContext*) { return control().uses_blas && control().has_blas ? kDeviceBlas : 0; }
+
+int32_t take_note(DeviceContext*, DeviceMessage* note) {
+  if (!control().has_note.exchange(false)) return 0;
+  std::snprintf(note->text, sizeof note->text, "a note of the fake device");
+  return 1;
+}
 
 DeviceResult allocate(DeviceContext*, size_t size_bytes, void** address, DeviceMessage* message) {
   DeviceResult result;
@@ -103,10 +118,11 @@ DeviceResult allocate_host(DeviceContext*, size_t size_bytes, void** address, De
 
 void release_host(DeviceContext*, void* address) { test::give_host_block(address); }
 
-DeviceResult open_queue(DeviceContext*, DevicePriority, DeviceQueue** queue, DeviceMessage* message) {
+DeviceResult open_queue(DeviceContext*, DevicePriority priority, DeviceQueue** queue, DeviceMessage* message) {
   DeviceResult result;
   if (!may_call("open_queue", &result, message)) return result;
   *queue = new DeviceQueue;
+  (*queue)->is_hosts = priority == DevicePriority::kHost && control().stream_given != nullptr;
   ++control().queues_open;
   return result;
 }
@@ -156,6 +172,7 @@ DeviceResult wait(DeviceQueue* queue, DeviceMessage* message) {
   if (!is_well) return result;
   const test::MemoryOpened opened;
   for (const FakeWork& piece : work) piece();
+  if (queue->is_hosts) control().work_in_hosts_stream += static_cast<int64_t>(work.size());
   return result;
 }
 
@@ -221,6 +238,8 @@ const DeviceApi& table() {
                                  describe_device,
                                  open_device,
                                  close_device,
+                                 product_flags,
+                                 take_note,
                                  allocate,
                                  release,
                                  allocate_host,

@@ -18,6 +18,7 @@ struct DeviceQueue {
   bool is_recording = false;
   std::vector<FakeWork> recorded;
   bool recording_failed = false;
+  bool is_hosts = false;  // the host's stream
 };
 struct DeviceGraph {
   std::vector<FakeWork> work;

@@ -122,6 +122,7 @@ void run_matmul(const MatmulWork& work) {
 DeviceResult matmul(DeviceQueue* queue, const kernels::DeviceMatmulArgs* args, DeviceMessage* message) {
   MatmulWork work{*args, {}};
   for (size_t i = 0; i < static_cast<size_t>(args->output_count); ++i) work.weights[i] = *args->outputs[i].weights;
+  if ((args->flags & kernels::kDeviceBlas) != 0) ++control().blas_products;
   if (args->scratch.size_bytes < 64 * static_cast<uint64_t>(args->input.m)) {
     return refuse(DeviceResult::kInvalid, message, "matmul was given too little scratch");
   }

@@ -138,6 +138,12 @@ class fsv_engine_config(ctypes.Structure):
         ("step_target_us", ctypes.c_uint64),
         ("on_memory", ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_uint32, ctypes.c_uint64, ctypes.c_uint64)),
         ("on_memory_context", ctypes.c_void_p),
+        ("cuda_context", ctypes.c_void_p),
+        ("cuda_stream", ctypes.c_void_p),
+        ("cublas_folder", ctypes.POINTER(ctypes.c_char)),
+        ("cublas_folder_size", ctypes.c_size_t),
+        ("cublas", ctypes.c_uint32),
+        ("reserved", ctypes.c_uint32),
     ]
 
 

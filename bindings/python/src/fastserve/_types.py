@@ -7,12 +7,12 @@ from typing import TypedDict
 
 VERSION = "0.1.0"
 __all__ = [
-    "BeamSearchOptions", "ChatFlags", "ContextFull", "DetokenizeFlags", "DeviceInfo", "DeviceKind", "Dtype",
-    "EarlyStopping", "EngineConfigOptions", "EventType", "FinishReason", "GenerateConfigOptions", "Kernels",
-    "KvDtype", "LoadConfigOptions", "LoadFlags", "LogLevel", "MachineCeilings", "MachineInfo", "MemoryEstimate",
-    "MemoryStats", "MemoryUse", "Metrics", "Mode", "ModelInfo", "ModelMemory", "ModelState", "PressureFlags",
-    "RequestInfo", "RequestState", "SamplingOptions", "Scheduler", "ScoreFlags", "SessionFlags", "SessionInfo",
-    "SessionMode", "Speculation", "Stage", "Status", "ThreadPriority", "TicketInfo", "TicketState",
+    "BeamSearchOptions", "ChatFlags", "ContextFull", "Cublas", "DetokenizeFlags", "DeviceInfo", "DeviceKind",
+    "Dtype", "EarlyStopping", "EngineConfigOptions", "EventType", "FinishReason", "GenerateConfigOptions",
+    "Kernels", "KvDtype", "LoadConfigOptions", "LoadFlags", "LogLevel", "MachineCeilings", "MachineInfo",
+    "MemoryEstimate", "MemoryStats", "MemoryUse", "Metrics", "Mode", "ModelInfo", "ModelMemory", "ModelState",
+    "PressureFlags", "RequestInfo", "RequestState", "SamplingOptions", "Scheduler", "ScoreFlags", "SessionFlags",
+    "SessionInfo", "SessionMode", "Speculation", "Stage", "Status", "ThreadPriority", "TicketInfo", "TicketState",
     "TokenAttributes", "TokenizeFlags", "TrimFlags"
 ]
 
@@ -111,6 +111,11 @@ class MemoryUse(enum.IntEnum):
     KV = 1
     ACTIVATIONS = 2
     OTHER = 3
+
+
+class Cublas(enum.IntEnum):
+    AUTO = 0
+    OFF = 1
 
 
 class ThreadPriority(enum.IntEnum):
@@ -335,6 +340,8 @@ class EngineConfigOptions(TypedDict, total=False):
     # keep on this machine is missed (batch_objective in fsv_metrics tells). While prompts queue up one step in 40
     # takes up to 4 D: bursts are absorbed within the 5 of 100.
     step_target_us: int
+    # FSV_CUBLAS_*; see cublas_folder
+    cublas: int
 
 
 class LoadConfigOptions(TypedDict, total=False):

@@ -138,6 +138,9 @@ pub const FSV_MEMORY_KV: u32 = 1;
 pub const FSV_MEMORY_ACTIVATIONS: u32 = 2;
 pub const FSV_MEMORY_OTHER: u32 = 3;
 
+pub const FSV_CUBLAS_AUTO: u32 = 0;
+pub const FSV_CUBLAS_OFF: u32 = 1;
+
 // Of the library's threads. LOW and LOWEST yield to the host's when there are too few CPUs; none raises anything.
 pub const FSV_THREADS_NORMAL: u32 = 0;
 pub const FSV_THREADS_LOW: u32 = 1;
@@ -474,6 +477,15 @@ pub struct fsv_engine_config {
     /// Called where memory is short, before anything is given up (FSV_PRESSURE_SHORT), and after something was, or came back: what MEMORY events say, at once and without a poll. By the engine's thread, inside fsv_engine_step in pumped mode; the work waits for its return. It may call fsv_memory_set_budget and fsv_memory_get_stats, nothing else of the library: a host that raises the budget when it is told SHORT keeps what would have gone. NULL: none.
     pub on_memory: Option<unsafe extern "C" fn(context: *mut c_void, pressure: u32, used_bytes: u64, budget_bytes: u64)>,
     pub on_memory_context: *mut c_void,
+    /// Of a CUDA device, else not looked at. The host's own CUcontext, of device_index, and a CUstream of it in which steps are computed; NULL (default): the device's primary context, low-priority streams of the engine's. A stream wants FSV_MODE_PUMPED, and no other thread may fill it inside fsv_engine_step, which waits for what was in it before. Both stay the host's and must outlive the engine and its models; one that cannot be used is INVALID_ARGUMENT.
+    pub cuda_context: *mut c_void,
+    pub cuda_stream: *mut c_void,
+    /// Where libcublasLt lies; NULL or empty (default): where the system's loader looks. It computes prompts with bf16 weights; where it is not found, or refuses, the library's own kernels do, and the log says so.
+    pub cublas_folder: *const c_char,
+    pub cublas_folder_size: usize,
+    /// FSV_CUBLAS_*; see cublas_folder
+    pub cublas: u32,
+    pub reserved: u32,
 }
 
 #[repr(C)]
@@ -1397,7 +1409,7 @@ layouts! {
     fsv_allocator: struct_size reserved context allocate deallocate;
     fsv_clock: struct_size reserved context now_ns;
     fsv_executor: struct_size width context run;
-    fsv_engine_config: struct_size mode device_kind device_index thread_count kernels kv_dtype scheduler context_tokens max_sequences max_batch_tokens prefill_chunk_tokens max_queued_requests max_pending_events memory_budget_bytes kv_bytes log log_user log_level thread_priority cpus cpu_count io allocator clock executor prefix_cache memory_events write_folder write_folder_size step_target_us on_memory on_memory_context;
+    fsv_engine_config: struct_size mode device_kind device_index thread_count kernels kv_dtype scheduler context_tokens max_sequences max_batch_tokens prefill_chunk_tokens max_queued_requests max_pending_events memory_budget_bytes kv_bytes log log_user log_level thread_priority cpus cpu_count io allocator clock executor prefix_cache memory_events write_folder write_folder_size step_target_us on_memory on_memory_context cuda_context cuda_stream cublas_folder cublas_folder_size cublas reserved;
     fsv_model_info: struct_size runnable architecture name weight_type tokenizer refusal file_bytes weight_bytes parameter_count tensor_count vocabulary_size context_tokens layer_count embedding_size head_count kv_head_count has_chat_template bos_token_id eos_token_id adds_bos adds_eos;
     fsv_load_config: struct_size flags path path_size user_data load_dtype priority io buffer buffer_size buffer_release buffer_context;
     fsv_memory_estimate: struct_size reserved weight_bytes kv_bytes activation_bytes other_bytes total_bytes peak_bytes;

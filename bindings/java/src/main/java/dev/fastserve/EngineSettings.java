@@ -127,4 +127,10 @@ public abstract class EngineSettings<S extends EngineSettings<S>> {
         engineConfig.put(Raw.EngineConfig.step_target_us, value);
         return self();
     }
+
+    /** FSV_CUBLAS_*; see cublas_folder */
+    public S cublas(Cublas value) {
+        engineConfig.put(Raw.EngineConfig.cublas, value.number);
+        return self();
+    }
 }

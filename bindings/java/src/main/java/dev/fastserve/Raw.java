@@ -230,7 +230,13 @@ final class Raw {
             JAVA_LONG.withName("write_folder_size"),
             JAVA_LONG.withName("step_target_us"),
             ADDRESS.withName("on_memory"),
-            ADDRESS.withName("on_memory_context"));
+            ADDRESS.withName("on_memory_context"),
+            ADDRESS.withName("cuda_context"),
+            ADDRESS.withName("cuda_stream"),
+            ADDRESS.withName("cublas_folder"),
+            JAVA_LONG.withName("cublas_folder_size"),
+            JAVA_INT.withName("cublas"),
+            JAVA_INT.withName("reserved"));
         static final long struct_size = Layouts.offset(LAYOUT, "struct_size");
         static final long mode = Layouts.offset(LAYOUT, "mode");
         static final long device_kind = Layouts.offset(LAYOUT, "device_kind");
@@ -264,6 +270,12 @@ final class Raw {
         static final long step_target_us = Layouts.offset(LAYOUT, "step_target_us");
         static final long on_memory = Layouts.offset(LAYOUT, "on_memory");
         static final long on_memory_context = Layouts.offset(LAYOUT, "on_memory_context");
+        static final long cuda_context = Layouts.offset(LAYOUT, "cuda_context");
+        static final long cuda_stream = Layouts.offset(LAYOUT, "cuda_stream");
+        static final long cublas_folder = Layouts.offset(LAYOUT, "cublas_folder");
+        static final long cublas_folder_size = Layouts.offset(LAYOUT, "cublas_folder_size");
+        static final long cublas = Layouts.offset(LAYOUT, "cublas");
+        static final long reserved = Layouts.offset(LAYOUT, "reserved");
 
         static MemorySegment make(Arena arena) {
             MemorySegment made = arena.allocate(LAYOUT);
