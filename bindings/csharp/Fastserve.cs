@@ -1995,7 +1995,20 @@ namespace Fastserve
         public int[] TokenIds { get; internal set; }
         /// <summary>One for each token, if asked for; else empty.</summary>
         public float[] Logprobs { get; internal set; }
+        /// <summary>For each token those that were most likely in its place, as many as GenerateConfig.LogprobCount asked for,
+        /// the most likely first; else empty.</summary>
+        public TokenLogprob[][] TopLogprobs { get; internal set; }
         public int Choice { get; internal set; }
+    }
+
+    /// <summary>What went or came back for want of memory.</summary>
+    public sealed class MemoryEvent
+    {
+        /// <summary>Combined.</summary>
+        public PressureFlags Pressure { get; internal set; }
+        public ulong UsedBytes { get; internal set; }
+        /// <summary>0: none.</summary>
+        public ulong BudgetBytes { get; internal set; }
     }
 
     /// <summary>How a request ended.</summary>
@@ -2016,12 +2029,14 @@ namespace Fastserve
         internal End End;
         internal FastserveException Failure;
         internal ulong BytesDone, BytesTotal;
+        internal uint Pressure;
 
         internal Item(RawEvent source)
         {
             Kind = (EventType)source.Type;
             BytesDone = source.BytesDone;
             BytesTotal = source.BytesTotal;
+            Pressure = source.Pressure;
             if (source.Status != 0)
             {
                 Failure = new FastserveException((Status)source.Status, Call.Text(source.Message, source.MessageSize));
@@ -2040,8 +2055,25 @@ namespace Fastserve
             return new Piece
             {
                 Text = Call.Text(source.Text, source.TextSize), TokenIds = ids, Logprobs = logprobs,
-                Choice = (int)source.Choice
+                TopLogprobs = AlternativesOf(source, count), Choice = (int)source.Choice
             };
+        }
+
+        private static TokenLogprob[][] AlternativesOf(RawEvent source, int count)
+        {
+            int width = (int)source.TopLogprobCount;
+            var rows = new TokenLogprob[width == 0 ? 0 : count][];
+            int size = Marshal.SizeOf(typeof(TokenLogprob));
+            for (int i = 0; i < rows.Length; ++i)
+            {
+                rows[i] = new TokenLogprob[width];
+                for (int j = 0; j < width; ++j)
+                {
+                    var address = new IntPtr(source.TopLogprobs.ToInt64() + (i * width + j) * size);
+                    rows[i][j] = (TokenLogprob)Marshal.PtrToStructure(address, typeof(TokenLogprob));
+                }
+            }
+            return rows;
         }
 
         private static End EndOf(RawEvent source)
@@ -2072,11 +2104,13 @@ namespace Fastserve
         private readonly Dictionary<ulong, Sink> sinks = new Dictionary<ulong, Sink>();
         private ulong lastKey;
         private bool hasLeader;
+        internal readonly Sink Memory = new Sink(); // of MEMORY events, which bring no key back
 
         internal Pump(IntPtr engine, bool isPumped)
         {
             this.engine = engine;
             this.isPumped = isPumped;
+            sinks[Memory.Key] = Memory;
         }
 
         internal Sink Open()
@@ -2173,6 +2207,10 @@ namespace Fastserve
             Sink sink;
             if (!sinks.TryGetValue(source.UserData, out sink)) return; // of a request that was closed before its end
             var item = new Item(source);
+            if (sink == Memory && sink.Items.Count > 0) // one at most, however long nobody asks
+            {
+                item.Pressure |= sink.Items.Dequeue().Pressure;
+            }
             sink.Items.Enqueue(item);
             if (item.Kind == EventType.Finished || item.Kind == EventType.LoadFinished) sinks.Remove(source.UserData);
         }
@@ -2512,6 +2550,17 @@ namespace Fastserve
             return metrics;
         }
 
+        /// <summary>Waits for the next MEMORY event of an engine with EngineConfig.MemoryEvents; Status.Timeout after `timeout`
+        /// (null: however long). What came while nobody waited is one event.</summary>
+        public MemoryEvent NextMemoryEvent(TimeSpan? timeout = null)
+        {
+            Item item = Pump.Next(Pump.Memory, timeout);
+            return new MemoryEvent
+            {
+                Pressure = (PressureFlags)item.Pressure, UsedBytes = item.BytesDone, BudgetBytes = item.BytesTotal
+            };
+        }
+
         public MemoryStats MemoryStats()
         {
             var stats = global::Fastserve.MemoryStats.Default();
@@ -2729,7 +2778,14 @@ namespace Fastserve
             return info;
         }
 
-        /// <summary>What it takes.</summary>
+        /// <summary>Gives its memory back now: the next request loads it again. Status.WrongState with live requests,
+        /// Status.Unsupported where LoadFlags.Pinned keeps it.</summary>
+        public void Evict()
+        {
+            Call.Check((ref RawError error) => Native.fsv_model_evict(Engine.Value, Value, ref error));
+        }
+
+        /// <summary>What it takes, and in State (of ModelState) whether it is there.</summary>
         public ModelMemory Memory()
         {
             ModelMemory memory = ModelMemory.Default();

@@ -231,6 +231,19 @@ func (e *Engine) Trim(flags TrimFlags) error {
 	return call(func(r *C.fsv_error) C.fsv_status { return C.go_fsv_memory_trim(e.handle(), C.uint32_t(flags), r) })
 }
 
+// MemoryEvent tells what went or came back for want of memory.
+type MemoryEvent struct {
+	Pressure               PressureFlags // combined
+	UsedBytes, BudgetBytes uint64        // no budget: 0
+}
+
+// NextMemoryEvent waits for the next of an engine with EngineConfig.MemoryEvents, or for the end of ctx, whose error it
+// returns then. What came while nobody waited is one event.
+func (e *Engine) NextMemoryEvent(ctx context.Context) (MemoryEvent, error) {
+	event, err := e.pump.next(ctx, e.pump.memory)
+	return event.memory, err
+}
+
 // MemoryStats tells what the engine holds.
 func (e *Engine) MemoryStats() (stats MemoryStats, err error) {
 	raw := make_fsv_memory_stats()

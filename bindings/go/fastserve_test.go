@@ -64,6 +64,62 @@ func TestErrors(t *testing.T) {
 	}
 }
 
+func TestAlternatives(t *testing.T) {
+	engine, model := open(t)
+	defer engine.Close()
+	config := DefaultGenerateConfig()
+	config.LogprobCount, config.ReportLogprobs, config.MaxTokens = 3, 1, 4
+	sampling, err := model.DefaultSampling()
+	if err != nil {
+		t.Fatal(err)
+	}
+	sampling.Temperature = 0
+	seen := 0
+	for piece, err := range begin(t, background, model, Options{Config: &config, Sampling: &sampling}).Pieces() {
+		if err != nil || len(piece.TopLogprobs) != len(piece.TokenIDs) {
+			t.Fatal(piece, err)
+		}
+		for i, row := range piece.TopLogprobs {
+			if len(row) != 3 || row[0] != (TokenLogprob{piece.TokenIDs[i], piece.Logprobs[i]}) ||
+				row[0].Logprob < row[1].Logprob || row[1].Logprob < row[2].Logprob {
+				t.Error(row, piece)
+			}
+			seen++
+		}
+	}
+	if seen == 0 {
+		t.Error("no token came")
+	}
+}
+
+func TestMemoryEvents(t *testing.T) {
+	config := DefaultEngineConfig()
+	config.ThreadCount, config.MemoryEvents = 1, 1
+	engine, err := Open(config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer engine.Close()
+	model, err := engine.Load(background, tiny, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(background)
+	cancel()
+	if _, err := engine.NextMemoryEvent(ctx); !errors.Is(err, context.Canceled) {
+		t.Error(err)
+	}
+	if err := engine.Trim(TrimFlagsModels); err != nil {
+		t.Error(err)
+	}
+	if event, err := engine.NextMemoryEvent(background); err != nil || event.Pressure != PressureFlagsModels {
+		t.Error(event, err)
+	}
+	if memory, err := model.Memory(); err != nil || ModelState(memory.State) != ModelStateEvicted {
+		t.Error(memory, err)
+	}
+}
+
 func TestContextCancels(t *testing.T) {
 	engine, model := open(t)
 	defer engine.Close()

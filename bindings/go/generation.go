@@ -18,7 +18,16 @@ type Piece struct {
 	Text     string
 	TokenIDs []int32
 	Logprobs []float32 // one for each token, if asked for
-	Choice   int       // which of several answers
+	// For each token those that were most likely in its place, as many as GenerateConfig.LogprobCount asked for, the most
+	// likely first.
+	TopLogprobs [][]TokenLogprob
+	Choice      int // which of several answers
+}
+
+// TokenLogprob is a token that could have come, and its log-probability.
+type TokenLogprob struct {
+	TokenID int32
+	Logprob float32
 }
 
 // End tells how a request ended.

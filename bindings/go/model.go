@@ -187,7 +187,13 @@ func (m *Model) Info() (info ModelInfo, err error) {
 	return info, err
 }
 
-// Memory tells what the model takes.
+// Evict gives the model's memory back now: the next request loads it again. ErrWrongState with live requests,
+// ErrUnsupported where LoadFlagsPinned keeps it.
+func (m *Model) Evict() error {
+	return call(func(e *C.fsv_error) C.fsv_status { return C.go_fsv_model_evict(m.engine.handle(), m.handle, e) })
+}
+
+// Memory tells what the model takes, and in State (a ModelState) whether it is there.
 func (m *Model) Memory() (memory ModelMemory, err error) {
 	raw := make_fsv_model_memory()
 	err = call(func(e *C.fsv_error) C.fsv_status {

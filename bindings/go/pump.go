@@ -18,6 +18,7 @@ type item struct {
 	piece       Piece
 	end         End
 	err         error
+	memory      MemoryEvent
 	done, total uint64
 }
 
@@ -31,6 +32,10 @@ type sink struct {
 
 func (s *sink) put(i item) {
 	s.mutex.Lock()
+	if i.kind == EventTypeMemory && len(s.items) > 0 { // one at most, however long nobody asks
+		i.memory.Pressure |= s.items[0].memory.Pressure
+		s.items = s.items[1:]
+	}
 	s.items = append(s.items, i)
 	s.mutex.Unlock()
 	s.signal()
@@ -62,6 +67,7 @@ func (s *sink) take() (item, bool) {
 type pump struct {
 	engine   C.uintptr_t
 	isPumped bool
+	memory   *sink      // of MEMORY events, which bring no key back
 	polling  sync.Mutex // payloads live until the next poll
 	mutex    sync.Mutex // guards what follows
 	lastKey  uint64
@@ -72,7 +78,9 @@ type pump struct {
 }
 
 func newPump(engine C.uintptr_t, isPumped bool) *pump {
-	p := &pump{engine: engine, isPumped: isPumped, sinks: map[uint64]*sink{}, ended: make(chan struct{})}
+	memory := &sink{ready: make(chan struct{}, 1)}
+	p := &pump{engine: engine, isPumped: isPumped, memory: memory, sinks: map[uint64]*sink{0: memory},
+		ended: make(chan struct{})}
 	if !isPumped {
 		p.watched = p.watch()
 		go p.run()
@@ -188,6 +196,18 @@ func text(bytes *C.char, size C.size_t) string {
 	return string(unsafe.Slice((*byte)(unsafe.Pointer(bytes)), int(size)))
 }
 
+func alternatives(event *C.fsv_event) [][]TokenLogprob {
+	width := int(event.top_logprob_count)
+	if width == 0 {
+		return nil
+	}
+	rows := make([][]TokenLogprob, int(event.token_count))
+	for i, one := range unsafe.Slice(event.top_logprobs, len(rows)*width) {
+		rows[i/width] = append(rows[i/width], TokenLogprob{int32(one.token_id), float32(one.logprob)})
+	}
+	return rows
+}
+
 func copied(kind EventType, event *C.fsv_event) item {
 	i := item{kind: kind, done: uint64(event.bytes_done), total: uint64(event.bytes_total)}
 	if event.status != C.FSV_OK {
@@ -200,7 +220,10 @@ func copied(kind EventType, event *C.fsv_event) item {
 		if event.logprobs != nil {
 			i.piece.Logprobs = append([]float32(nil), unsafe.Slice((*float32)(event.logprobs), int(event.token_count))...)
 		}
+		i.piece.TopLogprobs = alternatives(event)
 		i.piece.Choice = int(event.choice)
+	case EventTypeMemory:
+		i.memory = MemoryEvent{PressureFlags(event.pressure), i.done, i.total}
 	case EventTypeFinished:
 		i.end = End{FinishReason(event.finish_reason), int(event.prompt_token_count), int(event.generated_token_count),
 			int(event.cached_token_count)}

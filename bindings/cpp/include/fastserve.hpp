@@ -30,6 +30,18 @@ namespace fsv {
 
 constexpr uint64_t kForever = UINT64_MAX;
 
+// Called with pressure (FSV_PRESSURE_*), bytes used and the budget's, by the engine's thread: before anything is given
+// up (FSV_PRESSURE_SHORT), and after something was. It must not throw, and may call Engine::set_memory_budget and
+// memory_stats, nothing else of the library.
+using OnMemory = std::function<void(uint32_t, uint64_t, uint64_t)>;
+
+// What went or came back for want of memory.
+struct MemoryEvent {
+  uint32_t pressure;  // FSV_PRESSURE_*
+  uint64_t used_bytes;
+  uint64_t budget_bytes;  // 0: none
+};
+
 namespace detail {
 
 // A reference-counted handle of the library, released once. The number stays after close(): the library knows it to be
@@ -65,7 +77,9 @@ using SessionHandle = Handle<fsv_session, fsv_session_release>;
 
 // What every object of an engine shares.
 struct EngineState {
-  EngineState(fsv_engine* engine, bool is_pumped) : handle(engine), pump(engine, is_pumped) {}
+  EngineState(fsv_engine* engine, bool is_pumped, std::unique_ptr<OnMemory> hook)
+      : on_memory(std::move(hook)), handle(engine), pump(engine, is_pumped) {}
+  std::unique_ptr<OnMemory> on_memory;  // ends after the engine
   EngineHandle handle;
   Pump pump;
 };
@@ -296,7 +310,10 @@ class Model {
   }
 
   Result<ModelInfo> info() { return detail::info<ModelInfo, fsv_model_info>(fsv_model_get_info, get()); }
-  // What it takes.
+  // Gives its memory back now: the next request loads it again. FSV_ERROR_WRONG_STATE with live requests,
+  // FSV_ERROR_UNSUPPORTED where it was loaded with FSV_LOAD_PINNED.
+  Result<Done> evict() { return detail::call(Done{}, fsv_model_evict, engine(), get()); }
+  // What it takes, and whether it is there (state, FSV_MODEL_*).
   Result<ModelMemory> memory() {
     return detail::info<ModelMemory, fsv_model_memory>(fsv_memory_get_model, engine(), get());
   }
@@ -421,11 +438,17 @@ class Model {
 // Runs requests of the models loaded in it, many at once. Ends when it and all that it made are gone, or with close().
 class Engine {
  public:
-  static Result<Engine> create(const EngineConfig& config = {}) {
+  static Result<Engine> create(EngineConfig config = {}, OnMemory on_memory = nullptr) {
+    std::unique_ptr<OnMemory> hook;
+    if (on_memory) {
+      hook = std::make_unique<OnMemory>(std::move(on_memory));
+      config.on_memory = tell;
+      config.on_memory_context = hook.get();
+    }
     fsv_engine* made = nullptr;
     auto done = detail::call(Done{}, fsv_engine_create, static_cast<const fsv_engine_config*>(&config), &made);
     if (!done) return done.error();
-    return Engine(std::make_shared<detail::EngineState>(made, config.mode == FSV_MODE_PUMPED));
+    return Engine(std::make_shared<detail::EngineState>(made, config.mode == FSV_MODE_PUMPED, std::move(hook)));
   }
 
   fsv_engine* get() const noexcept { return state_->handle.get(); }
@@ -466,6 +489,15 @@ class Engine {
   Result<Done> set_memory_budget(uint64_t bytes) { return detail::call(Done{}, fsv_memory_set_budget, get(), bytes); }
   // Gives memory that nobody holds back to the system, and what `flags` (FSV_TRIM_*) name.
   Result<Done> trim(uint32_t flags = 0) { return detail::call(Done{}, fsv_memory_trim, get(), flags); }
+  // Waits for the next MEMORY event of an engine with memory_events; FSV_ERROR_TIMEOUT after `timeout_us`. What came
+  // while nobody waited is one event.
+  Result<MemoryEvent> next_memory_event(uint64_t timeout_us = kForever) {
+    Event event;
+    fsv_error error{};
+    const fsv_status status = state_->pump.next(state_->pump.memory(), timeout_us, event, error);
+    if (status != FSV_OK) return detail::error_of(status, error);
+    return MemoryEvent{event.numbers.pressure, event.numbers.bytes_done, event.numbers.bytes_total};
+  }
   Result<MemoryStats> memory_stats() {
     return detail::info<MemoryStats, fsv_memory_stats>(fsv_memory_get_stats, get());
   }
@@ -477,6 +509,10 @@ class Engine {
 
  private:
   explicit Engine(std::shared_ptr<detail::EngineState> state) : state_(std::move(state)) {}
+
+  static void tell(void* context, uint32_t pressure, uint64_t used_bytes, uint64_t budget_bytes) noexcept {
+    (*static_cast<OnMemory*>(context))(pressure, used_bytes, budget_bytes);
+  }
 
   // Until the load has ended, however it did: taking the model tells.
   Result<Done> follow(detail::Sink& sink, fsv_ticket ticket, const Progress& on_progress) {

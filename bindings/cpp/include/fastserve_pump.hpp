@@ -59,7 +59,10 @@ class Pump {
  public:
   using Clock = std::chrono::steady_clock;
 
-  Pump(fsv_engine* engine, bool is_pumped) : engine_(engine), is_pumped_(is_pumped) {}
+  Pump(fsv_engine* engine, bool is_pumped) : engine_(engine), is_pumped_(is_pumped) { sinks_[0] = memory_; }
+
+  // MEMORY events: they bring no key back.
+  Sink& memory() { return *memory_; }
 
   std::shared_ptr<Sink> open() {
     auto sink = std::make_shared<Sink>();
@@ -142,7 +145,13 @@ class Pump {
   void deliver(const fsv_event& event) {
     const auto found = sinks_.find(event.user_data);
     if (found == sinks_.end()) return;  // of a request that was closed before its end
-    found->second->events.push_back(copy_of(event));
+    std::deque<Event>& events = found->second->events;
+    Event copy = copy_of(event);
+    if (event.type == FSV_EVENT_MEMORY && !events.empty()) {  // one at most, however long nobody asks
+      copy.numbers.pressure |= events.back().numbers.pressure;
+      events.pop_back();
+    }
+    events.push_back(std::move(copy));
     if (event.type == FSV_EVENT_FINISHED || event.type == FSV_EVENT_LOAD_FINISHED) sinks_.erase(found);
   }
 
@@ -153,6 +162,7 @@ class Pump {
   std::condition_variable changed_;
   bool has_leader_ = false;
   uint64_t last_key_ = 0;
+  std::shared_ptr<Sink> memory_ = std::make_shared<Sink>();
   std::unordered_map<uint64_t, std::shared_ptr<Sink>> sinks_;
 };
 

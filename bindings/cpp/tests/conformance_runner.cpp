@@ -28,6 +28,7 @@ Reply open(const Fields& a) {
   const std::map<std::string, uint32_t*> settings = {{"mode", &config.mode},
                                                      {"context_tokens", &config.context_tokens},
                                                      {"max_sequences", &config.max_sequences},
+                                                     {"memory_events", &config.memory_events},
                                                      {"thread_count", &config.thread_count}};
   for (const auto& [name, field] : settings) {
     if (a.count(name) != 0) *field = static_cast<uint32_t>(std::stoul(a.at(name)));
@@ -46,11 +47,14 @@ Reply open(const Fields& a) {
 Reply load(const Fields& a) {
   std::vector<uint64_t> seen;
   uint64_t total = 0;
-  auto model = engines.at(a.at("engine")).load(a.at("path"), [&](uint64_t done, uint64_t all) {
+  fsv::LoadConfig config;
+  if (a.count("flags") != 0) config.flags = static_cast<uint32_t>(std::stoul(a.at("flags")));
+  const auto note = [&](uint64_t done, uint64_t all) {
     seen.push_back(done);
     total = all;
     return true;
-  });
+  };
+  auto model = engines.at(a.at("engine")).load(a.at("path"), note, config);
   if (!model) return model.error();
   models.insert_or_assign(a.at("id"), std::move(*model));
   const bool is_complete = total > 0 && seen.back() == total;
@@ -203,6 +207,21 @@ Reply stats(const Fields& a) {
                 {"weights", std::to_string(stats->weight_bytes)}};
 }
 
+Reply memory_event(const Fields& a) {
+  const uint64_t timeout_us = a.count("timeout_us") != 0 ? std::stoull(a.at("timeout_us")) : fsv::kForever;
+  auto event = engines.at(a.at("engine")).next_memory_event(timeout_us);
+  if (!event) return event.error();
+  return Fields{{"pressure", std::to_string(event->pressure)},
+                {"used", std::to_string(event->used_bytes)},
+                {"budget", std::to_string(event->budget_bytes)}};
+}
+
+Reply model_memory(const Fields& a) {
+  auto memory = models.at(a.at("model")).memory();
+  if (!memory) return memory.error();
+  return Fields{{"state", std::to_string(memory->state)}};
+}
+
 Reply metrics(const Fields& a) {
   auto metrics = engines.at(a.at("engine")).metrics();
   if (!metrics) return metrics.error();
@@ -340,6 +359,9 @@ const std::map<std::string, Command> commands = {
     {"concurrent", concurrent},
     {"session_info", session_info},
     {"stats", stats},
+    {"evict", [](const Fields& a) { return of(models.at(a.at("model")).evict()); }},
+    {"model_memory", model_memory},
+    {"memory_event", memory_event},
     {"cycle", cycle},
     {"reset", reset},
     {"close", close},

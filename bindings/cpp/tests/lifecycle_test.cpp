@@ -1,4 +1,5 @@
 // What C++ adds to the conformance cases: moves, exceptions where they are on, handles that were closed.
+#include <atomic>
 #include <cstdio>
 #include <cstdlib>
 #include <fastserve.hpp>
@@ -93,6 +94,29 @@ void test_engine_closed_by_another_thread(const char* path) {
   closer.join();
 }
 
+// The hook is called by the engine's thread, and outlives what calls it.
+void test_memory_hook(const char* path) {
+  std::atomic<uint32_t> told{0};
+  fsv::EngineConfig config;
+  config.thread_count = 1;
+  config.memory_events = 1;
+  const auto on_memory = [&told](uint32_t pressure, uint64_t, uint64_t budget_bytes) {
+    if (budget_bytes == 0) told |= pressure;
+  };
+  auto engine = fsv::Engine::create(config, on_memory);
+  auto model = engine->load(path);
+  EXPECT(model->evict());
+  auto event = engine->next_memory_event();
+  EXPECT(event && event->pressure == FSV_PRESSURE_MODELS);
+  EXPECT(model->memory()->state == FSV_MODEL_EVICTED);
+  fsv::GenerateOptions options;
+  options.max_tokens = 1;
+  EXPECT(model->generate("tick", options)->text());
+  while ((told & FSV_PRESSURE_RELOADED) == 0) std::this_thread::yield();
+  engine->close();
+  EXPECT(told == (FSV_PRESSURE_MODELS | FSV_PRESSURE_RELOADED));
+}
+
 #if defined(__cpp_exceptions)
 void test_exceptions() {
   try {
@@ -115,6 +139,7 @@ int main(int argc, char** argv) {
   test_moves_and_closed_handles(argv[1]);
   test_ends_in_any_order(argv[1]);
   test_engine_closed_by_another_thread(argv[1]);
+  test_memory_hook(argv[1]);
   test_exceptions();
   return 0;
 }

@@ -63,6 +63,34 @@ internal static class LifecycleTest
         Expect(Refused(() => engine.MemoryStats()) == Status.Stale, "a stale engine");
     }
 
+    private static void AlternativesOfEachToken()
+    {
+        using (Engine engine = NewEngine())
+        {
+            Model model = engine.Load(tiny);
+            var options = new Options();
+            options.Config.MaxTokens = 4;
+            options.Config.LogprobCount = 3;
+            options.Config.ReportLogprobs = 1;
+            Sampling greedy = model.DefaultSampling();
+            greedy.Temperature = 0;
+            options.Sampling = greedy;
+            int seen = 0;
+            foreach (Piece piece in model.Generate("The cat", options))
+            {
+                Expect(piece.TopLogprobs.Length == piece.TokenIds.Length, "a row for each token");
+                for (int i = 0; i < piece.TokenIds.Length; ++i, ++seen)
+                {
+                    TokenLogprob[] row = piece.TopLogprobs[i];
+                    Expect(row.Length == 3, "three alternatives");
+                    Expect(row[0].TokenId == piece.TokenIds[i] && row[0].Logprob == piece.Logprobs[i], "the token first");
+                    Expect(row[0].Logprob >= row[1].Logprob && row[1].Logprob >= row[2].Logprob, "an order");
+                }
+            }
+            Expect(seen > 0, "tokens");
+        }
+    }
+
     private static void InAnyOrder()
     {
         for (int order = 0; order < 24; ++order)
@@ -179,6 +207,7 @@ internal static class LifecycleTest
     {
         tiny = arguments[0];
         DisposedTwiceAndUsedAfterwards();
+        AlternativesOfEachToken();
         InAnyOrder();
         TokensCancel();
         Finalisers();

@@ -167,6 +167,17 @@ namespace Fastserve
             return metrics;
         }
 
+        /// <summary>Waits for the next MEMORY event of an engine with EngineConfig.MemoryEvents; Status.Timeout after `timeout`
+        /// (null: however long). What came while nobody waited is one event.</summary>
+        public MemoryEvent NextMemoryEvent(TimeSpan? timeout = null)
+        {
+            Item item = Pump.Next(Pump.Memory, timeout);
+            return new MemoryEvent
+            {
+                Pressure = (PressureFlags)item.Pressure, UsedBytes = item.BytesDone, BudgetBytes = item.BytesTotal
+            };
+        }
+
         public MemoryStats MemoryStats()
         {
             var stats = global::Fastserve.MemoryStats.Default();

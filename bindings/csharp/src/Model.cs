@@ -206,7 +206,14 @@ namespace Fastserve
             return info;
         }
 
-        /// <summary>What it takes.</summary>
+        /// <summary>Gives its memory back now: the next request loads it again. Status.WrongState with live requests,
+        /// Status.Unsupported where LoadFlags.Pinned keeps it.</summary>
+        public void Evict()
+        {
+            Call.Check((ref RawError error) => Native.fsv_model_evict(Engine.Value, Value, ref error));
+        }
+
+        /// <summary>What it takes, and in State (of ModelState) whether it is there.</summary>
         public ModelMemory Memory()
         {
             ModelMemory memory = ModelMemory.Default();

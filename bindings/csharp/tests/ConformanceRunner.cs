@@ -57,6 +57,7 @@ internal static class ConformanceRunner
     {
         EngineConfig config = EngineConfig.Default();
         config.ThreadCount = (uint)Number(a, "thread_count", 1);
+        config.MemoryEvents = (uint)Number(a, "memory_events", 0);
         config.Mode = (uint)Number(a, "mode", 0);
         config.ContextTokens = (uint)Number(a, "context_tokens", 0);
         config.MaxSequences = (uint)Number(a, "max_sequences", 0);
@@ -68,12 +69,14 @@ internal static class ConformanceRunner
     {
         ulong last = 0, all = 0;
         bool monotonic = true;
+        LoadConfig settings = LoadConfig.Default();
+        settings.Flags = (uint)Number(a, "flags", 0);
         objects[a["id"]] = Get<Engine>(a, "engine").Load(a["path"], (done, total) =>
         {
             monotonic &= done >= last;
             last = done;
             all = total;
-        });
+        }, default(CancellationToken), settings);
         return Reply("monotonic", Flag(monotonic), "complete", Flag(last == all && all > 0));
     }
 
@@ -122,12 +125,23 @@ internal static class ConformanceRunner
             Flag(!running.Text.Contains("\ufffd")));
     }
 
+    private static TimeSpan? Timeout(Dictionary<string, string> a)
+    {
+        if (!a.ContainsKey("timeout_us")) return null;
+        return TimeSpan.FromTicks((long)Number(a, "timeout_us", 0) * 10);
+    }
+
+    private static Dictionary<string, string> MemoryEventReply(Dictionary<string, string> a)
+    {
+        MemoryEvent found = Get<Engine>(a, "engine").NextMemoryEvent(Timeout(a));
+        return Reply("pressure", ((uint)found.Pressure).ToString(), "used", found.UsedBytes.ToString(), "budget",
+            found.BudgetBytes.ToString());
+    }
+
     private static Dictionary<string, string> Next(Dictionary<string, string> a)
     {
         Running running = streams[a["stream"]];
-        TimeSpan? timeout = null;
-        if (a.ContainsKey("timeout_us")) timeout = TimeSpan.FromTicks((long)Number(a, "timeout_us", 0) * 10);
-        Piece piece = running.Generation.Next(timeout);
+        Piece piece = running.Generation.Next(Timeout(a));
         if (piece != null) running.Add(piece);
         return Reply("end", Flag(piece == null));
     }
@@ -306,6 +320,8 @@ internal static class ConformanceRunner
             case "cancel_elsewhere": return CancelElsewhere(a);
             case "concurrent": return Concurrent(a);
             case "session_info": return SessionInfo(a);
+            case "model_memory": return Reply("state", Get<Model>(a, "model").Memory().State.ToString());
+            case "memory_event": return MemoryEventReply(a);
             case "stats": return Stats(a);
             case "cycle": return Cycle(a);
             case "reset": return Reset();
@@ -344,6 +360,7 @@ internal static class ConformanceRunner
             case "priority":
                 Get<Generation>(a, "stream").SetPriority(int.Parse(a["priority"], CultureInfo.InvariantCulture));
                 break;
+            case "evict": Get<Model>(a, "model").Evict(); break;
             case "undo": Get<Session>(a, "session").Undo(); break;
             case "cancel": Get<Generation>(a, "stream").Cancel(); break;
             case "pause": Get<Engine>(a, "engine").Pause(); break;

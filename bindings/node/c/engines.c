@@ -112,7 +112,9 @@ static napi_value make_event(napi_env env, const fsv_event* event) {
   set_number(env, made, "key", (double)event->user_data);
   if (event->type == FSV_EVENT_TOKENS || event->type == FSV_EVENT_SCORE) {
     add_piece(env, made, event);
-  } else if (event->type == FSV_EVENT_LOAD_PROGRESS || event->type == FSV_EVENT_LOAD_FINISHED) {
+  } else if (event->type == FSV_EVENT_LOAD_PROGRESS || event->type == FSV_EVENT_LOAD_FINISHED ||
+             event->type == FSV_EVENT_MEMORY) {
+    set_number(env, made, "pressure", event->pressure);
     set_number(env, made, "bytesDone", (double)event->bytes_done);
     set_number(env, made, "bytesTotal", (double)event->bytes_total);
   } else {

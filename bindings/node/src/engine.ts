@@ -20,6 +20,15 @@ export interface LoadOptions extends Omit<LoadConfigOptions, "path" | "buffer" |
   signal?: AbortSignal;
 }
 
+/** What went or came back for want of memory. */
+export interface MemoryEvent {
+  /** PressureFlags, combined. */
+  pressure: number;
+  usedBytes: number;
+  /** 0: none. */
+  budgetBytes: number;
+}
+
 /** Runs requests of the models loaded in it, many at once, on threads of its own. */
 export class Engine extends Handle {
   /** @internal */
@@ -98,6 +107,15 @@ export class Engine extends Handle {
   /** Gives memory that nobody holds back to the system, and what `flags` (TrimFlags) name. */
   trim(flags = 0): void {
     raw.memoryTrim(this.handle, flags);
+  }
+
+  /**
+   * The next MEMORY event of an engine with `memoryEvents: 1`; rejects with a TimeoutError after `timeoutMs`. What came while
+   * nobody waited is one event.
+   */
+  async nextMemoryEvent(timeoutMs?: number): Promise<MemoryEvent> {
+    const { pressure, bytesDone, bytesTotal } = await this.pump.next(this.pump.memory, timeoutMs);
+    return { pressure, usedBytes: bytesDone, budgetBytes: bytesTotal };
   }
 
   memoryStats(): MemoryStats {

@@ -8,7 +8,7 @@ import { VERSION } from "./types";
 import { raw } from "./raw";
 
 export { Engine, loadModel } from "./engine";
-export type { EngineOptions, LoadOptions } from "./engine";
+export type { EngineOptions, LoadOptions, MemoryEvent } from "./engine";
 export { FastserveError } from "./failure";
 export { Generation } from "./generation";
 export type { End, Piece } from "./generation";

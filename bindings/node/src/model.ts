@@ -49,7 +49,15 @@ export class Model extends Handle {
     return raw.modelGetInfo(this.handle);
   }
 
-  /** What it takes. */
+  /**
+   * Gives its memory back now: the next request loads it again. Throws a WrongStateError with live requests, an
+   * UnsupportedError where LoadFlags.Pinned keeps it.
+   */
+  evict(): void {
+    raw.modelEvict(this.engine.handle, this.handle);
+  }
+
+  /** What it takes, and in `state` (ModelState) whether it is there. */
   get memory(): ModelMemory {
     return raw.memoryGetModel(this.engine.handle, this.handle);
   }

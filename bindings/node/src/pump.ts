@@ -46,7 +46,12 @@ export class Pump {
   private handle = 0n;
   private engine: RawEngine | undefined;
 
-  constructor(private readonly isPumped: boolean) {}
+  /** Of MEMORY events, which bring no key back. */
+  readonly memory = new Sink(0);
+
+  constructor(private readonly isPumped: boolean) {
+    this.sinks.set(0, this.memory);
+  }
 
   start(handle: bigint, engine: RawEngine): void {
     this.handle = handle;
@@ -94,6 +99,8 @@ export class Pump {
       const sink = this.sinks.get(event.key);
       if (sink === undefined) continue; // of a request that was closed before its end
       if (event.type === EventType.Finished || event.type === EventType.LoadFinished) this.sinks.delete(event.key);
+      const earlier = sink === this.memory ? sink.items.shift() : undefined; // one at most, however long nobody asks
+      if (earlier !== undefined) event.pressure |= earlier.pressure;
       sink.put(event);
     }
     if (failure !== undefined) this.fail(failure);

@@ -12,6 +12,7 @@ export interface RawEvent extends Piece, End {
   failure?: Error;
   bytesDone: number;
   bytesTotal: number;
+  pressure: number;
 }
 
 /** What the addon keeps of an engine. */

@@ -7,7 +7,7 @@ const INTEGERS = { max_tokens: "maxTokens", seed: "seed", top_k: "topK", ignore_
   context_full: "contextFull", choice_count: "choiceCount", speculation: "speculation",
   priority: "priority" };
 const ENGINE = { mode: "mode", context_tokens: "contextTokens", max_sequences: "maxSequences",
-  memory_budget_bytes: "memoryBudgetBytes", thread_count: "threadCount" };
+  memory_budget_bytes: "memoryBudgetBytes", memory_events: "memoryEvents", thread_count: "threadCount" };
 const flag = (value) => (value ? 1 : 0);
 const get = (name) => objects.get(name);
 const numbers = (text) => text.split(",").filter(Boolean).map(Number);
@@ -15,6 +15,8 @@ const numbers = (text) => text.split(",").filter(Boolean).map(Number);
 function picked(names, a) {
   return Object.fromEntries(Object.entries(names).filter(([key]) => key in a).map(([key, name]) => [name, Number(a[key])]));
 }
+
+const timeout = (a) => ("timeout_us" in a ? Number(a.timeout_us) / 1000 : undefined);
 
 function begin(a) {
   const options = picked(INTEGERS, a);
@@ -52,7 +54,8 @@ async function finish(stream) {
 
 async function load(a) {
   const seen = [];
-  objects.set(a.id, await get(a.engine).load(a.path, { onProgress: (done, total) => seen.push([done, total]) }));
+  const onProgress = (done, total) => seen.push([done, total]);
+  objects.set(a.id, await get(a.engine).load(a.path, { flags: Number(a.flags ?? 0), onProgress }));
   const [done, total] = seen.at(-1);
   return { monotonic: flag(seen.every(([at], i) => i === 0 || seen[i - 1][0] <= at)), complete: flag(done === total && total > 0) };
 }
@@ -149,7 +152,7 @@ const COMMANDS = {
   },
   generate: (a) => finish(remembering(begin(a))),
   start: (a) => void objects.set(a.id, remembering(begin(a))),
-  next: async (a) => ({ end: flag(await next(get(a.stream), "timeout_us" in a ? Number(a.timeout_us) / 1000 : undefined)) }),
+  next: async (a) => ({ end: flag(await next(get(a.stream), timeout(a))) }),
   finish: (a) => finish(get(a.stream)),
   cancel: (a) => get(a.stream).generation.cancel(),
   cancel_elsewhere: cancelElsewhere,
@@ -171,6 +174,12 @@ const COMMANDS = {
   shutdown: (a) => get(a.engine).shutdown(),
   budget: (a) => get(a.engine).setMemoryBudget(Number(a.bytes)),
   trim: (a) => get(a.engine).trim(Number(a.flags)),
+  evict: (a) => get(a.model).evict(),
+  model_memory: (a) => ({ state: get(a.model).memory.state }),
+  memory_event: async (a) => {
+    const { pressure, usedBytes, budgetBytes } = await get(a.engine).nextMemoryEvent(timeout(a));
+    return { pressure, used: usedBytes, budget: budgetBytes };
+  },
   stats: (a) => {
     const { modelCount, usedBytes, sessionCount, weightBytes } = get(a.engine).memoryStats();
     return { models: modelCount, used: usedBytes, sessions: sessionCount, weights: weightBytes };

@@ -34,7 +34,8 @@ def open_engine(a):
 
 def load(a):
     seen = []
-    model = objects[a["engine"]].load(a["path"], on_progress=lambda done, total: seen.append((done, total)))
+    model = objects[a["engine"]].load(a["path"], on_progress=lambda done, total: seen.append((done, total)),
+                                      flags=int(a.get("flags", 0)))
     objects[a["id"]] = model
     done, total = seen[-1]
     return {"monotonic": int(seen == sorted(seen)), "complete": int(done == total > 0)}
@@ -183,6 +184,11 @@ def restore(a):
     objects[a["id"]] = objects[a["model"]].load_session(a["path"])
 
 
+def memory_event(a):
+    found = objects[a["engine"]].next_memory_event(int(a["timeout_us"]) / 1e6 if "timeout_us" in a else None)
+    return {"pressure": int(found.pressure), "used": found.used_bytes, "budget": found.budget_bytes}
+
+
 def stats(a):
     found = objects[a["engine"]].memory_stats()
     return {"models": found.model_count, "used": found.used_bytes, "sessions": found.session_count,
@@ -224,6 +230,9 @@ COMMANDS = {
     "budget": lambda a: objects[a["engine"]].set_memory_budget(int(a["bytes"])),
     "trim": lambda a: objects[a["engine"]].trim(int(a["flags"])),
     "priority": lambda a: objects[a["stream"]].set_priority(int(a["priority"])),
+    "evict": lambda a: objects[a["model"]].evict(),
+    "model_memory": lambda a: {"state": objects[a["model"]].memory.state},
+    "memory_event": memory_event,
     "undo": lambda a: objects[a["session"]].undo(),
 }
 

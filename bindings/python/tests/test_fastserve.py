@@ -62,6 +62,28 @@ class Test(unittest.TestCase):
         with self.assertRaises(fastserve.CorruptError):
             self.model.import_session(data[:-1])
 
+    def test_memory_hook(self):
+        told, has_come = [], threading.Event()
+
+        def on_memory(pressure, used_bytes, budget_bytes):
+            told.append((pressure, budget_bytes))
+            if pressure & fastserve.PressureFlags.RELOADED:
+                has_come.set()
+            raise RuntimeError("a hook that raises")
+
+        with fastserve.Engine(thread_count=1, on_memory=on_memory, memory_events=1) as engine:
+            model = engine.load(TINY)
+            engine.trim(fastserve.TrimFlags.MODELS)
+            event = engine.next_memory_event()
+            self.assertEqual((event.pressure, event.budget_bytes), (fastserve.PressureFlags.MODELS, 0))
+            self.assertEqual(model.memory.state, fastserve.ModelState.EVICTED)
+            self.assertEqual(model.generate("The cat", temperature=0).text(), CAT)
+            self.assertTrue(has_come.wait(60))
+            self.assertEqual(told[0], (fastserve.PressureFlags.MODELS, 0))
+            engine.trim(fastserve.TrimFlags.MODELS)
+            model.evict()  # with what the trim said, one event
+            self.assertTrue(engine.next_memory_event().pressure & fastserve.PressureFlags.RELOADED)
+
     def test_hooks(self):
         lines, opened = [], []
 

@@ -69,6 +69,7 @@ func idsOf(text string) (ids []int32) {
 func open(a fields) (fields, error) {
 	config := fastserve.DefaultEngineConfig()
 	config.ThreadCount = uint32(a.number("thread_count", 1))
+	config.MemoryEvents = uint32(a.number("memory_events", 0))
 	config.Mode = uint32(a.number("mode", 0))
 	config.ContextTokens = uint32(a.number("context_tokens", 0))
 	config.MaxSequences = uint32(a.number("max_sequences", 0))
@@ -83,7 +84,9 @@ func open(a fields) (fields, error) {
 func load(a fields) (fields, error) {
 	var last, all uint64
 	monotonic := true
-	model, err := engines[a["engine"]].Load(background, a["path"], func(done, total uint64) {
+	config := fastserve.DefaultLoadConfig()
+	config.Flags = uint32(a.number("flags", 0))
+	model, err := engines[a["engine"]].LoadWith(background, a["path"], config, func(done, total uint64) {
 		monotonic = monotonic && done >= last
 		last, all = done, total
 	})
@@ -328,6 +331,11 @@ func modelCommand(do string, a fields) (fields, error) {
 		info, err := model.Info()
 		return fields{"architecture": info.Architecture, "name": info.Name,
 			"vocabulary_size": fmt.Sprint(info.VocabularySize)}, err
+	case "evict":
+		return nil, model.Evict()
+	case "model_memory":
+		memory, err := model.Memory()
+		return fields{"state": fmt.Sprint(memory.State)}, err
 	case "tokenize":
 		ids, err := model.Tokenize(a["text"])
 		return fields{"ids": joined(ids)}, err
@@ -362,6 +370,18 @@ func modelCommand(do string, a fields) (fields, error) {
 	return fields{"text": text}, err
 }
 
+func memoryEvent(engine *fastserve.Engine, a fields) (fields, error) {
+	timeout := time.Duration(a.number("timeout_us", uint64(time.Hour/time.Microsecond))) * time.Microsecond
+	ctx, cancel := context.WithTimeout(background, timeout)
+	defer cancel()
+	event, err := engine.NextMemoryEvent(ctx)
+	if errors.Is(err, context.DeadlineExceeded) { // what ends contexts has a word of its own in the cases
+		err = &fastserve.Error{Status: fastserve.StatusErrorTimeout, Message: "no event within the time given"}
+	}
+	return fields{"pressure": fmt.Sprint(uint32(event.Pressure)), "used": fmt.Sprint(event.UsedBytes),
+		"budget": fmt.Sprint(event.BudgetBytes)}, err
+}
+
 func engineCommand(do string, a fields) (fields, error) {
 	engine := engines[a["engine"]]
 	switch do {
@@ -379,6 +399,8 @@ func engineCommand(do string, a fields) (fields, error) {
 		metrics, err := engine.Metrics()
 		return fields{"step_target": fmt.Sprint(metrics.StepTargetUs),
 			"submitted": fmt.Sprint(metrics.SubmittedRequests)}, err
+	case "memory_event":
+		return memoryEvent(engine, a)
 	case "trim":
 		return nil, engine.Trim(fastserve.TrimFlags(a.number("flags", 0)))
 	}
@@ -465,7 +487,7 @@ func run(do string, a fields) (fields, error) {
 		return nil, nil
 	case "session", "fork", "truncate", "undo", "save", "restore", "transfer", "session_info":
 		return sessionCommand(do, a)
-	case "info", "tokenize", "detokenize", "render", "chat_ids", "ranges", "token", "score":
+	case "info", "tokenize", "detokenize", "render", "chat_ids", "ranges", "token", "score", "evict", "model_memory":
 		return modelCommand(do, a)
 	}
 	return engineCommand(do, a)

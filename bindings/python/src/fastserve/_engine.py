@@ -10,7 +10,7 @@ from . import _errors, _hooks, _raw
 from ._handle import Handle
 from ._library import call, lib, make, microseconds, pointer_to, raise_status, read_info
 from ._model import Model
-from ._pump import Pump
+from ._pump import MemoryEvent, Pump
 from ._types import EngineConfigOptions, EventType, LoadConfigOptions, LogLevel, MemoryStats, Metrics, Mode, Status
 
 if TYPE_CHECKING:
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from ._request import GenerateOptions
 
 Log = Callable[[int, str], Any]
+OnMemory = _hooks.OnMemory
 Progress = Callable[[int, int], Any]
 PathLike = Union[str, "os.PathLike[str]"]
 
@@ -31,13 +32,16 @@ def _load_event(event: Any) -> tuple[bool, bool, int, int]:
 class Engine(Handle):
     """Runs requests of the models loaded in it, many at once. Settings are those of fsv_engine_config, by name, and:
     `log(level, line)`, called on the library's threads (it must not call the library); `write_folder`, the one folder that
-    the library may write into; `open_file(name)`, which opens models and sessions instead of the system: it returns a
+    the library may write into; `on_memory(pressure, used_bytes, budget_bytes)`, called on the engine's thread where memory
+    is short (PressureFlags.SHORT) before anything is given up, and after something was: it may call set_memory_budget()
+    and memory_stats(), nothing else of the library; `open_file(name)`, which opens models and sessions instead of the system: it returns a
     binary file that can seek, or raises FileNotFoundError."""
 
     def __init__(self, *, log: Optional[Log] = None, write_folder: Optional[PathLike] = None,
-                 open_file: Optional[_hooks.OpenFile] = None, **settings: Unpack[EngineConfigOptions]) -> None:
+                 open_file: Optional[_hooks.OpenFile] = None, on_memory: Optional[OnMemory] = None,
+                 **settings: Unpack[EngineConfigOptions]) -> None:
         config = make(_raw.fsv_engine_config, **settings)
-        self._hooks = _hooks.Hooks(config, log, open_file)
+        self._hooks = _hooks.Hooks(config, log, open_file, on_memory)
         if write_folder is not None:
             folder = os.fsencode(write_folder)
             config.write_folder, config.write_folder_size = pointer_to(folder), len(folder)
@@ -123,6 +127,12 @@ class Engine(Handle):
     def trim(self, flags: int = 0) -> None:
         """Gives memory that nobody holds back to the system, and what `flags` (TrimFlags) name."""
         call(lib.fsv_memory_trim, self._handle, flags)
+
+    def next_memory_event(self, timeout: Optional[float] = None) -> MemoryEvent:
+        """Waits for the next event of an engine with memory_events=1; TimeoutError after `timeout` seconds. What came while
+        nobody waited is one event."""
+        event: MemoryEvent = self._pump.next(self._pump.memory, timeout)
+        return event
 
     def memory_stats(self) -> MemoryStats:
         return read_info(MemoryStats, _raw.fsv_memory_stats, lib.fsv_memory_get_stats, self._handle)

@@ -14,6 +14,7 @@ from ._library import make
 from ._types import Status
 
 OpenFile = Callable[[str], BinaryIO]
+OnMemory = Callable[[int, int, int], Any]
 
 
 class _Files:
@@ -57,15 +58,24 @@ class _Files:
             pass  # there is nobody to tell
 
 
+def _kinds(struct: Any) -> dict[str, Any]:
+    """The types of a struct's fields."""
+    return {field[0]: field[1] for field in struct._fields_}
+
+
 class Hooks:
     """Keeps what the library calls as long as the engine is there."""
 
-    def __init__(self, config: Any, log: Optional[Callable[[int, str], Any]], open_file: Optional[OpenFile]) -> None:
+    def __init__(self, config: Any, log: Optional[Callable[[int, str], Any]], open_file: Optional[OpenFile],
+                 on_memory: Optional[OnMemory] = None) -> None:
         self._kept: list[Any] = []
         if log is not None:
             config.log = self._keep(_raw.fsv_log_function(self._logging(log)))
         if open_file is not None:
             config.io = ctypes.pointer(self._io(_Files(open_file)))
+        if on_memory is not None:
+            kind = _kinds(_raw.fsv_engine_config)["on_memory"]
+            config.on_memory = self._keep(kind(self._telling(on_memory)))
 
     def _keep(self, kept: Any) -> Any:
         self._kept.append(kept)
@@ -81,9 +91,19 @@ class Hooks:
 
         return receive
 
+    @staticmethod
+    def _telling(on_memory: OnMemory) -> Callable[..., None]:
+        def tell(_context: Any, pressure: int, used_bytes: int, budget_bytes: int) -> None:
+            try:
+                on_memory(pressure, used_bytes, budget_bytes)
+            except BaseException:
+                pass  # there is nobody to tell
+
+        return tell
+
     def _io(self, files: _Files) -> Any:
         io = self._keep(make(_raw.fsv_io))
-        kinds: dict[str, Any] = {field[0]: field[1] for field in _raw.fsv_io._fields_}
+        kinds = _kinds(_raw.fsv_io)
         for name in ("open", "read_at", "close"):
             setattr(io, name, self._keep(kinds[name](getattr(files, name))))
         return io

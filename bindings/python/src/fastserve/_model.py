@@ -79,8 +79,13 @@ class Model(Handle):
 
     @property
     def memory(self) -> ModelMemory:
-        """What it takes."""
+        """What it takes, and in `state` (ModelState) whether it is there."""
         return read_info(ModelMemory, _raw.fsv_model_memory, lib.fsv_memory_get_model, self.engine._handle, self._handle)
+
+    def evict(self) -> None:
+        """Gives its memory back now: the next request loads it again. WrongStateError with live requests,
+        UnsupportedError where LoadFlags.PINNED keeps it."""
+        call(lib.fsv_model_evict, self.engine._handle, self._handle)
 
     def tokenize(self, text: str, flags: int = TokenizeFlags.ADD_BOS) -> list[int]:
         encoded = text.encode()

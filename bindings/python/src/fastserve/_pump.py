@@ -7,14 +7,23 @@ import ctypes
 import itertools
 import threading
 import time
-from typing import Any, Callable, Optional
+from typing import Any, Callable, NamedTuple, Optional
 
 from . import _errors, _raw
 from ._library import call, lib, raise_status
 from ._types import EventType, Status
 
 BATCH = 64
+MEMORY_KEY = 0  # of the events that are the engine's own
 WAIT_US_MAX = 100_000  # so that Ctrl-C is seen; ends nothing
+
+
+class MemoryEvent(NamedTuple):
+    """What went or came back for want of memory."""
+
+    pressure: int  # PressureFlags, combined
+    used_bytes: int
+    budget_bytes: int  # 0: none
 
 
 class Sink:
@@ -35,7 +44,8 @@ class Pump:
         self._polling = threading.Lock()  # payloads live until the next poll
         self._changed = threading.Condition()  # guards the rest
         self._has_leader = False
-        self._sinks: dict[int, Sink] = {}
+        self.memory = Sink(MEMORY_KEY, lambda event: MemoryEvent(event.pressure, event.bytes_done, event.bytes_total))
+        self._sinks: dict[int, Sink] = {MEMORY_KEY: self.memory}
         self._keys = itertools.count(1)
         self._watchers: dict[asyncio.AbstractEventLoop, int] = {}
 
@@ -105,7 +115,10 @@ class Pump:
         sink = self._sinks.get(event.user_data)
         if sink is None:
             return  # of a request that was closed before its end
-        sink.items.append(sink.convert(event))
+        item = sink.convert(event)
+        if sink is self.memory and sink.items:  # one at most, however long nobody asks
+            item = item._replace(pressure=item.pressure | sink.items.pop().pressure)
+        sink.items.append(item)
         if event.type in (EventType.FINISHED, EventType.LOAD_FINISHED):
             del self._sinks[sink.key]
         if sink.wake is not None:

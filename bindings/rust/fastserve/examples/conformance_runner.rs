@@ -1,5 +1,5 @@
 //! The Rust runner of bindings/conformance: one command a line in, one reply a line out.
-use fastserve::{sys, Engine, EngineConfig, Error, Generation, Hooks, Message, Model, Options, Piece, Session};
+use fastserve::{sys, Engine, EngineConfig, Error, Generation, Hooks, LoadConfig, Message, Model, Options, Piece, Session};
 use std::collections::HashMap;
 use std::io::{BufRead, Write};
 use std::ops::{ControlFlow, Range};
@@ -57,6 +57,7 @@ fn finish(stream: &mut Generation, mut text: String, mut ids: Vec<i32>) -> Reply
 impl Objects {
     fn open(&mut self, a: &Fields) -> Reply {
         let mut config = EngineConfig { thread_count: number(a, "thread_count").unwrap_or(1), ..Default::default() };
+        config.memory_events = number(a, "memory_events").unwrap_or(0);
         config.mode = number(a, "mode").unwrap_or(config.mode);
         config.context_tokens = number(a, "context_tokens").unwrap_or(0);
         config.max_sequences = number(a, "max_sequences").unwrap_or(0);
@@ -68,7 +69,8 @@ impl Objects {
 
     fn load(&mut self, a: &Fields) -> Reply {
         let mut seen = Vec::new();
-        let model = self.engines[&a["engine"]].load_with(&a["path"], Default::default(), |done, total| {
+        let config = LoadConfig { flags: number(a, "flags").unwrap_or(0), ..Default::default() };
+        let model = self.engines[&a["engine"]].load_with(&a["path"], config, |done, total| {
             seen.push((done, total));
             ControlFlow::Continue(())
         })?;
@@ -193,6 +195,8 @@ impl Objects {
                 ("name", model.name()?),
                 ("vocabulary_size", model.info()?.vocabulary_size.to_string()),
             ]),
+            "evict" => model.evict().map(|()| vec![]),
+            "model_memory" => Ok(vec![("state", model.memory()?.state.to_string())]),
             "tokenize" => Ok(vec![("ids", joined(&model.tokenize(&a["text"])?))]),
             "detokenize" => {
                 let bytes = model.detokenize(&ids_of(&a["ids"]))?;
@@ -235,6 +239,14 @@ impl Objects {
                 return Ok(vec![
                     ("step_target", metrics.step_target_us.to_string()),
                     ("submitted", metrics.submitted_requests.to_string()),
+                ]);
+            }
+            "memory_event" => {
+                let event = engine.next_memory_event(number(a, "timeout_us").map(Duration::from_micros))?;
+                return Ok(vec![
+                    ("pressure", event.pressure.to_string()),
+                    ("used", event.used_bytes.to_string()),
+                    ("budget", event.budget_bytes.to_string()),
                 ]);
             }
             "trim" => engine.trim(number(a, "flags").unwrap_or(0))?,
@@ -293,8 +305,8 @@ impl Objects {
             "machine" => machine(),
             "inspect" => inspect(&a["path"]),
             "estimate" => estimate(a),
-            "info" | "tokenize" | "detokenize" | "render" | "chat_ids" | "ranges" | "token" | "score" => self.text_command(word, a),
-            "pause" | "resume" | "shutdown" | "budget" | "trim" | "stats" | "step_target" | "metrics" => self.engine_command(word, a),
+            "info" | "tokenize" | "detokenize" | "render" | "chat_ids" | "ranges" | "token" | "score" | "evict" | "model_memory" => self.text_command(word, a),
+            "pause" | "resume" | "shutdown" | "budget" | "trim" | "stats" | "step_target" | "metrics" | "memory_event" => self.engine_command(word, a),
             _ => self.sessions_command(word, a),
         }
     }

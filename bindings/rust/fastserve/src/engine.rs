@@ -2,7 +2,7 @@
 use crate::error::{call, Error, Result};
 use crate::generation::Item;
 use crate::handle::{release, Handle};
-use crate::hooks::Hooks;
+use crate::hooks::{Hooks, MemoryEvent};
 use crate::model::{text_of_path, Model};
 use crate::options::{EngineConfig, LoadConfig};
 use crate::pump::{Shared, Sink};
@@ -10,7 +10,7 @@ use crate::sys;
 use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Runs requests of the models loaded in it, many at once. Ends when it and all that it made are gone, or with
 /// [`Engine::close`]. Clones are the same engine.
@@ -31,12 +31,12 @@ impl Engine {
             config.write_folder = folder.as_ptr().cast();
             config.write_folder_size = folder.len();
         }
-        let log = hooks.into_log(&mut config);
+        let called = hooks.into_called(&mut config);
         let mut made = std::ptr::null_mut();
         // SAFETY: a whole config, and a place for the result.
         call(|error| unsafe { sys::fsv_engine_create(&config, &mut made, error) })?;
         let handle = Handle::new(made, release!(fsv_engine_release, sys::fsv_engine));
-        Ok(Engine { shared: Arc::new(Shared::new(handle, config.mode == sys::FSV_MODE_PUMPED, log)) })
+        Ok(Engine { shared: Arc::new(Shared::new(handle, config.mode == sys::FSV_MODE_PUMPED, called)) })
     }
 
     /// Ends all that runs and returns the memory. Harmless twice.
@@ -88,7 +88,7 @@ impl Engine {
                 Item::End(end) if end.failure.is_some() => return Ok(()),
                 Item::End(end) => (true, end.bytes),
                 Item::Progress(done, total) => (false, (done, total)),
-                Item::Piece(_) => continue,
+                Item::Piece(_) | Item::Memory(_) => continue,
             };
             if on_progress(done, total).is_break() {
                 // SAFETY: numbers.
@@ -144,6 +144,17 @@ impl Engine {
     /// Gives memory that nobody holds back to the system, and what `flags` (`sys::FSV_TRIM_*`) name.
     pub fn trim(&self, flags: u32) -> Result<()> {
         call(|error| unsafe { sys::fsv_memory_trim(self.shared.engine.get(), flags, error) })
+    }
+
+    /// Waits for the next MEMORY event of an engine with `memory_events`, at most for `timeout` (None: however long;
+    /// [`crate::ErrorKind::Timeout`]). What came while nobody waited is one event.
+    pub fn next_memory_event(&self, timeout: Option<Duration>) -> Result<MemoryEvent> {
+        let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
+        loop {
+            if let Item::Memory(event) = self.shared.next(&self.shared.memory, deadline)? {
+                return Ok(event);
+            }
+        }
     }
 
     pub fn memory_stats(&self) -> Result<sys::fsv_memory_stats> {

@@ -1,6 +1,7 @@
 //! Answers as they come.
 use crate::error::{call, Error, Result};
 use crate::generated::FinishReason;
+use crate::hooks::MemoryEvent;
 use crate::pump::{Shared, Sink};
 use crate::sys;
 use std::sync::Arc;
@@ -13,8 +14,28 @@ pub struct Piece {
     pub token_ids: Vec<i32>,
     /// One for each token, if asked for.
     pub logprobs: Vec<f32>,
+    /// For each token those that were most likely in its place, as many as `config.logprob_count` asked for, the
+    /// most likely first.
+    pub top_logprobs: Vec<Vec<Alternative>>,
     /// Which of several answers.
     pub choice: u32,
+}
+
+/// A token that could have come, and its log-probability.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Alternative {
+    pub token_id: i32,
+    pub logprob: f32,
+}
+
+/// # Safety
+/// An event's pointers and counts go together.
+unsafe fn alternatives(event: &sys::fsv_event) -> Vec<Vec<Alternative>> {
+    let all = copied(event.top_logprobs, event.token_count * event.top_logprob_count);
+    let row = |row: &[sys::fsv_logprob]| {
+        row.iter().map(|one| Alternative { token_id: one.token_id, logprob: one.logprob }).collect()
+    };
+    all.chunks(event.top_logprob_count.max(1)).map(row).collect()
 }
 
 /// How a request ended.
@@ -35,6 +56,7 @@ pub struct End {
 pub(crate) enum Item {
     Piece(Piece),
     Progress(u64, u64),
+    Memory(MemoryEvent),
     End(End),
 }
 
@@ -61,6 +83,7 @@ impl Piece {
                 text: text(event.text, event.text_size),
                 token_ids: copied(event.token_ids, event.token_count),
                 logprobs: copied(event.logprobs, event.token_count),
+                top_logprobs: alternatives(event),
                 choice: event.choice,
             }
         }
@@ -120,7 +143,7 @@ impl Generation {
     pub(crate) fn accept(&mut self, item: Item) -> Option<Result<Piece>> {
         match item {
             Item::Piece(piece) => Some(Ok(piece)),
-            Item::Progress(..) => None,
+            Item::Progress(..) | Item::Memory(_) => None,
             Item::End(end) => {
                 self.is_over = true;
                 let failure = end.failure.clone();

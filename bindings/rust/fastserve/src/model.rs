@@ -171,7 +171,13 @@ impl Model {
         Ok(info)
     }
 
-    /// What it takes.
+    /// Gives its memory back now: the next request loads it again. [`crate::ErrorKind::WrongState`] with live requests,
+    /// [`crate::ErrorKind::Unsupported`] where `sys::FSV_LOAD_PINNED` keeps it.
+    pub fn evict(&self) -> Result<()> {
+        call(|error| unsafe { sys::fsv_model_evict(self.shared.engine.get(), self.handle.get(), error) })
+    }
+
+    /// What it takes, and in `state` (`sys::FSV_MODEL_*`) whether it is there.
     pub fn memory(&self) -> Result<sys::fsv_model_memory> {
         let mut memory = sys::fsv_model_memory::default();
         call(|error| unsafe {

@@ -3,7 +3,7 @@
 use crate::error::{call, Error, Result};
 use crate::generation::{End, Item, Piece};
 use crate::handle::Handle;
-use crate::hooks::Log;
+use crate::hooks::{Called, MemoryEvent};
 use crate::sys;
 use std::collections::{HashMap, VecDeque};
 use std::mem::{size_of, MaybeUninit};
@@ -16,7 +16,8 @@ const BATCH: usize = 64;
 /// What every object of an engine shares.
 pub(crate) struct Shared {
     pub engine: Handle<sys::fsv_engine>,
-    _log: Option<Box<Log>>, // dropped after the engine: fields go in their order
+    _called: Called, // dropped after the engine: fields go in their order
+    pub memory: Arc<Sink>, // of MEMORY events, which bring no key back
     is_pumped: bool,
     state: Mutex<State>,
     changed: Condvar,
@@ -56,6 +57,14 @@ impl Sink {
         locked(&self.inner).items.pop_front()
     }
 
+    /// One event at most, however long nobody asks.
+    fn put_memory(&self, mut event: MemoryEvent) {
+        if let Some(Item::Memory(earlier)) = self.take() {
+            event.pressure |= earlier.pressure;
+        }
+        self.put(Item::Memory(event));
+    }
+
     fn put(&self, item: Item) {
         let mut inner = locked(&self.inner);
         inner.items.push_back(item);
@@ -74,8 +83,10 @@ fn timed_out() -> Error {
 }
 
 impl Shared {
-    pub fn new(engine: Handle<sys::fsv_engine>, is_pumped: bool, log: Option<Box<Log>>) -> Shared {
-        Shared { engine, _log: log, is_pumped, state: Mutex::default(), changed: Condvar::new() }
+    pub fn new(engine: Handle<sys::fsv_engine>, is_pumped: bool, called: Called) -> Shared {
+        let memory = Arc::new(Sink { key: 0, inner: Mutex::default() });
+        let state = Mutex::new(State { sinks: HashMap::from([(0, memory.clone())]), ..State::default() });
+        Shared { engine, _called: called, memory, is_pumped, state, changed: Condvar::new() }
     }
 
     pub fn open(&self) -> Arc<Sink> {
@@ -195,6 +206,10 @@ fn deliver(state: &mut State, event: &sys::fsv_event) {
         sys::FSV_EVENT_TOKENS | sys::FSV_EVENT_SCORE => sink.put(Item::Piece(Piece::copied(event))),
         sys::FSV_EVENT_LOAD_PROGRESS => sink.put(Item::Progress(event.bytes_done, event.bytes_total)),
         sys::FSV_EVENT_CHOICE_FINISHED => {}
+        sys::FSV_EVENT_MEMORY => {
+            let (used_bytes, budget_bytes) = (event.bytes_done, event.bytes_total);
+            sink.put_memory(MemoryEvent { pressure: event.pressure, used_bytes, budget_bytes });
+        }
         _ => {
             sink.put(Item::End(End::copied(event)));
             state.sinks.remove(&event.user_data);

@@ -38,6 +38,47 @@ fn errors_have_the_librarys_message() {
 }
 
 #[test]
+fn memory_is_told_to_hook_and_events() {
+    let (sender, told) = std::sync::mpsc::channel();
+    let sender = std::sync::Mutex::new(sender);
+    let on_memory = move |event: fastserve::MemoryEvent| {
+        sender.lock().unwrap().send(event.pressure).unwrap();
+        panic!("a hook that panics");
+    };
+    let config = EngineConfig { thread_count: 1, memory_events: 1, ..Default::default() };
+    let hooks = Hooks { on_memory: Some(Box::new(on_memory)), ..Default::default() };
+    let engine = Engine::with_hooks(config, hooks).unwrap();
+    let model = engine.load(TINY).unwrap();
+    engine.trim(fastserve::sys::FSV_TRIM_MODELS).unwrap();
+    let event = engine.next_memory_event(None).unwrap();
+    assert_eq!((event.pressure, event.budget_bytes), (fastserve::sys::FSV_PRESSURE_MODELS, 0));
+    assert_eq!(model.memory().unwrap().state, fastserve::sys::FSV_MODEL_EVICTED);
+    assert_eq!(told.recv().unwrap(), fastserve::sys::FSV_PRESSURE_MODELS);
+    assert_eq!(model.generate("The cat", Options::default().greedy()).unwrap().text().unwrap(), CAT);
+    assert_eq!(told.recv().unwrap(), fastserve::sys::FSV_PRESSURE_RELOADED);
+}
+
+#[test]
+fn alternatives_of_each_token() {
+    let model = engine().load(TINY).unwrap();
+    let mut options = Options::default().greedy();
+    options.config.logprob_count = 3;
+    options.config.report_logprobs = 1;
+    let mut count = 0;
+    for piece in model.generate("The cat", options).unwrap() {
+        let piece = piece.unwrap();
+        assert_eq!(piece.top_logprobs.len(), piece.token_ids.len());
+        for (at, row) in piece.top_logprobs.iter().enumerate() {
+            assert_eq!(row.len(), 3);
+            assert_eq!((row[0].token_id, row[0].logprob), (piece.token_ids[at], piece.logprobs[at]));
+            assert!(row[0].logprob >= row[1].logprob && row[1].logprob >= row[2].logprob);
+            count += 1;
+        }
+    }
+    assert!(count > 1);
+}
+
+#[test]
 fn progress_cancels() {
     let engine = engine();
     let loaded = engine.load_with(TINY, Default::default(), |_, _| ControlFlow::Break(()));

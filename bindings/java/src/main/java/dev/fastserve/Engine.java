@@ -204,6 +204,13 @@ public final class Engine extends NativeHandle {
         Call.check(error -> Raw.fsv_memory_trim(handle, given, error));
     }
 
+    /** Waits for the next MEMORY event of an engine with memoryEvents(1), within the time given (null: however long;
+     * FastserveException.Timeout). What came while nobody waited is one event. */
+    public MemoryEvent nextMemoryEvent(Duration timeout) {
+        Item item = pump.next(pump.memory, timeout == null ? -1 : timeout.toNanos());
+        return new MemoryEvent(item.pressure(), item.bytesDone(), item.bytesTotal());
+    }
+
     public MemoryStats memoryStats() {
         try (Arena arena = Arena.ofConfined()) {
             MemorySegment stats = Raw.MemoryStats.make(arena);

@@ -6,7 +6,12 @@ import java.util.ArrayList;
 import java.util.List;
 
 /** A copy of an event, which itself is gone with the next poll. */
-record Item(EventType type, Piece piece, End end, FastserveException failure, long bytesDone, long bytesTotal) {
+record Item(EventType type, Piece piece, End end, FastserveException failure, long bytesDone, long bytesTotal,
+        int pressure) {
+    Item withPressure(int changed) {
+        return new Item(type, piece, end, failure, bytesDone, bytesTotal, changed);
+    }
+
     static Item of(MemorySegment event) {
         EventType type = EventType.of(word(event, Raw.Event.type));
         int status = word(event, Raw.Event.status);
@@ -15,7 +20,8 @@ record Item(EventType type, Piece piece, End end, FastserveException failure, lo
         boolean isPiece = type == EventType.TOKENS || type == EventType.SCORE;
         boolean isEnd = type == EventType.FINISHED || type == EventType.CHOICE_FINISHED;
         return new Item(type, isPiece ? pieceOf(event) : null, isEnd ? endOf(event) : null, failure,
-            number(event, Raw.Event.bytes_done), number(event, Raw.Event.bytes_total));
+            number(event, Raw.Event.bytes_done), number(event, Raw.Event.bytes_total),
+            word(event, Raw.Event.pressure));
     }
 
     private static int word(MemorySegment event, long offset) {

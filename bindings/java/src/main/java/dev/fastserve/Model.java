@@ -143,7 +143,13 @@ public final class Model extends NativeHandle {
         }
     }
 
-    /** What it takes. */
+    /** Gives its memory back now: the next request loads it again. FastserveException.WrongState with live requests,
+     * FastserveException.Unsupported where LoadFlags.PINNED keeps it. */
+    public void evict() {
+        Call.check(error -> Raw.fsv_model_evict(engine.handle, handle, error));
+    }
+
+    /** What it takes, and in state() (of ModelState) whether it is there. */
     public ModelMemory memory() {
         try (Arena arena = Arena.ofConfined()) {
             MemorySegment memory = Raw.ModelMemory.make(arena);

@@ -34,8 +34,10 @@ final class Pump {
     private final Map<Long, Sink> sinks = new HashMap<>();
     private long lastKey;
     private boolean hasLeader;
+    final Sink memory = new Sink(0); // of MEMORY events, which bring no key back
 
     Pump(long engine, boolean isPumped) {
+        sinks.put(memory.key, memory);
         this.engine = engine;
         this.isPumped = isPumped;
     }
@@ -128,6 +130,9 @@ final class Pump {
                 Sink sink = sinks.get(event.get(ValueLayout.JAVA_LONG, Raw.Event.user_data));
                 if (sink == null) continue; // of a request that was closed before its end
                 Item item = Item.of(event);
+                if (sink == memory && !sink.items.isEmpty()) { // one at most, however long nobody asks
+                    item = item.withPressure(item.pressure() | sink.items.poll().pressure());
+                }
                 sink.items.add(item);
                 if (item.type() == EventType.FINISHED || item.type() == EventType.LOAD_FINISHED) sinks.remove(sink.key);
             }

@@ -74,6 +74,7 @@ public final class ConformanceRunner {
         if (a.containsKey("write_folder")) options.writeFolder(a.get("write_folder"));
         if (a.containsKey("mode")) options.engineConfig.put(Raw.EngineConfig.mode, Integer.parseInt(a.get("mode")));
         if (a.containsKey("context_tokens")) options.contextTokens(Integer.parseInt(a.get("context_tokens")));
+        if (a.containsKey("memory_events")) options.memoryEvents(Integer.parseInt(a.get("memory_events")));
         if (a.containsKey("max_sequences")) options.maxSequences(Integer.parseInt(a.get("max_sequences")));
         if (a.containsKey("memory_budget_bytes")) options.memoryBudgetBytes(Long.parseLong(a.get("memory_budget_bytes")));
         objects.put(a.get("id"), new Engine(options));
@@ -82,7 +83,8 @@ public final class ConformanceRunner {
     private static Map<String, Object> load(Map<String, String> a) {
         long[] last = {0, 0, 1};
         Engine engine = get(a.get("engine"));
-        objects.put(a.get("id"), engine.load(a.get("path"), new LoadOptions().onProgress((done, total) -> {
+        LoadOptions options = new LoadOptions().flags(Integer.parseInt(a.getOrDefault("flags", "0")));
+        objects.put(a.get("id"), engine.load(a.get("path"), options.onProgress((done, total) -> {
             if (done < last[0]) last[2] = 0;
             last[0] = done;
             last[1] = total;
@@ -159,6 +161,11 @@ public final class ConformanceRunner {
         return switch (command) {
             case "info" -> Map.of("architecture", model.info().architecture(), "name", model.info().name(),
                 "vocabulary_size", model.info().vocabularySize());
+            case "evict" -> {
+                model.evict();
+                yield Map.of();
+            }
+            case "model_memory" -> Map.of("state", model.memory().state());
             case "tokenize" -> Map.of("ids", joined(model.tokenize(a.get("text"))));
             case "chat_ids" ->
                 Map.of("ids", joined(model.tokenizeChat(List.of(new Message(a.get("role"), a.get("content"))))));
@@ -217,7 +224,15 @@ public final class ConformanceRunner {
                 Metrics metrics = engine.metrics();
                 return Map.of("step_target", metrics.stepTargetUs(), "submitted", metrics.submittedRequests());
             }
-            case "trim" -> engine.trim(TrimFlags.values());
+            case "trim" -> {
+                int flags = Integer.parseInt(a.get("flags"));
+                engine.trim(Arrays.stream(TrimFlags.values()).filter(flag -> (flags & flag.number) != 0)
+                    .toArray(TrimFlags[]::new));
+            }
+            case "memory_event" -> {
+                MemoryEvent event = engine.nextMemoryEvent(timeout(a));
+                return Map.of("pressure", event.pressure(), "used", event.usedBytes(), "budget", event.budgetBytes());
+            }
             default -> {
                 MemoryStats stats = engine.memoryStats();
                 return Map.of("models", stats.modelCount(), "used", stats.usedBytes(), "sessions", stats.sessionCount(),
@@ -251,11 +266,14 @@ public final class ConformanceRunner {
         }
     }
 
+    private static Duration timeout(Map<String, String> a) {
+        return a.containsKey("timeout_us") ? Duration.ofNanos(1000 * Long.parseLong(a.get("timeout_us"))) : null;
+    }
+
     private static Map<String, Object> ofStream(String command, Map<String, String> a) throws InterruptedException {
         Answer answer = get(a.get("stream"));
         return switch (command) {
-            case "next" -> Map.of("end", flag(!answer.next(a.containsKey("timeout_us")
-                ? Duration.ofNanos(1000 * Long.parseLong(a.get("timeout_us"))) : null)));
+            case "next" -> Map.of("end", flag(!answer.next(timeout(a))));
             case "finish" -> answer.finish();
             case "cancel_elsewhere" -> cancelElsewhere(answer);
             case "request_info" -> {
@@ -286,7 +304,8 @@ public final class ConformanceRunner {
             case "cycle": cycle(a); break;
             case "reset": reset(); break;
             case "machine", "inspect", "estimate": return withoutEngine(command, a);
-            case "info", "tokenize", "detokenize", "render", "chat_ids", "ranges", "token", "score": return ofModel(command, a);
+            case "info", "tokenize", "detokenize", "render", "chat_ids", "ranges", "token", "score", "evict", "model_memory":
+                return ofModel(command, a);
             case "session", "fork", "truncate", "undo", "save", "restore", "transfer", "session_info": return ofSession(command, a);
             case "next", "finish", "cancel", "cancel_elsewhere", "priority", "request_info": return ofStream(command, a);
             default: return ofEngine(command, a);
