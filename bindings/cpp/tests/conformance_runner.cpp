@@ -5,6 +5,7 @@
 #include <iostream>
 #include <set>
 #include <thread>
+#include <utility>
 
 #include "wire.h"
 
@@ -100,15 +101,15 @@ fsv::Result<fsv::Generation> begin(const Fields& a) {
 }
 
 // The rest of a stream. What came before is kept by its name, so that the reply has the whole answer.
-std::map<const fsv::Generation*, std::pair<std::string, std::vector<int32_t>>> parts;
+using Part = std::pair<std::string, std::vector<int32_t>>;
+std::map<const fsv::Generation*, Part> parts;  // on the main thread alone
 
-Reply finish(fsv::Generation& stream) {
-  auto [text, ids] = parts[&stream];
+Reply finish(fsv::Generation& stream, Part before) {
+  auto& [text, ids] = before;
   while (auto piece = stream.next()) {
     text += piece->text;
     ids.insert(ids.end(), piece->token_ids.begin(), piece->token_ids.end());
   }
-  parts.erase(&stream);
   if (stream.error().status != FSV_OK) return stream.error();
   const fsv_event& end = stream.end()->numbers;
   const bool is_whole = text.find("\xEF\xBF\xBD") == std::string::npos;
@@ -124,7 +125,7 @@ Reply finish(fsv::Generation& stream) {
 Reply generate(const Fields& a) {
   auto stream = begin(a);
   if (!stream) return stream.error();
-  return finish(*stream);
+  return finish(*stream, {});
 }
 
 Reply start(const Fields& a) {
@@ -150,7 +151,7 @@ Reply cancel_elsewhere(const Fields& a) {
   fsv::Generation& stream = streams.at(a.at("stream"));
   (void)next(a);
   std::thread thread([&] { stream.cancel(); });
-  Reply reply = finish(stream);
+  Reply reply = finish(stream, std::exchange(parts[&stream], {}));
   thread.join();
   return reply;
 }
@@ -379,7 +380,11 @@ const std::map<std::string, Command> commands = {
     {"transfer", transfer},
     {"step_target",
      [](const Fields& a) { return of(engines.at(a.at("engine")).set_step_target(std::stoull(a.at("us")))); }},
-    {"finish", [](const Fields& a) { return finish(streams.at(a.at("stream"))); }},
+    {"finish",
+     [](const Fields& a) {
+       fsv::Generation& stream = streams.at(a.at("stream"));
+       return finish(stream, std::exchange(parts[&stream], {}));
+     }},
     {"cancel",
      [](const Fields& a) {
        streams.at(a.at("stream")).cancel();
