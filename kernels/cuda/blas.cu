@@ -46,20 +46,20 @@ Blas* Blas::open(const char* folder, DeviceMessage* note) {
   if (library == nullptr) return nullptr;
   void* const memory = malloc(sizeof(Blas));
   if (memory == nullptr) {
-    snprintf(note->text, sizeof note->text, "no memory for cuBLASLt: its own kernels compute all products");
+    snprintf(note->text, sizeof note->text, "no memory for cuBLASLt: our own kernels compute all products");
     close_blas_library(library);
     return nullptr;
   }
   auto* blas = new (memory) Blas;
   blas->library_ = library;
   if (!find_functions(library, blas->lt_)) {
-    snprintf(note->text, sizeof note->text, "this cuBLASLt lacks functions: its own kernels compute all products");
+    snprintf(note->text, sizeof note->text, "this cuBLASLt lacks functions: our own kernels compute all products");
     close(blas);
     return nullptr;
   }
   const int32_t status = blas->lt_.create(&blas->handle_);
   if (status != 0) {
-    snprintf(note->text, sizeof note->text, "cuBLASLt cannot be used (status %d): its own kernels compute all products",
+    snprintf(note->text, sizeof note->text, "cuBLASLt cannot be used (status %d): our own kernels compute all products",
              static_cast<int>(status));
     blas->handle_ = nullptr;
     close(blas);

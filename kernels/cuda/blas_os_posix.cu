@@ -19,7 +19,7 @@ void* open_blas_library(const char* folder, DeviceMessage* note) {
     if (library != nullptr) return library;
   }
   const char* reason = dlerror();
-  snprintf(note->text, sizeof note->text, "no cuBLASLt, its own kernels compute all products: %s",
+  snprintf(note->text, sizeof note->text, "no cuBLASLt, our own kernels compute all products: %s",
            reason != nullptr ? reason : "it cannot be opened");
   return nullptr;
 }

@@ -309,7 +309,7 @@ class Engine : private Admission {
   bool has_loads();
   // Takes the load of the highest priority out of the queue; null when none is left. mutex_ held.
   std::shared_ptr<LoadJob> take_next_load(uint64_t& ticket);
-  std::shared_ptr<LoadedModel> find_shared(const os::File::Identity& identity, const LoadOptions& load_options);
+  std::shared_ptr<LoadedModel> find_shared(const LoadJob& job);
   Result<std::shared_ptr<LoadedModel>> open_load(LoadJob& job);
   void run_load_workers(uint64_t ticket, LoadJob& job);
   void log_load(const LoadJob& job, const Status& status) const noexcept;

@@ -168,16 +168,19 @@ Result<std::shared_ptr<LoadedModel>> Engine::open_load(LoadJob& job) {
   FSV_ASSIGN(const bool is_open, job.open_once());
   if (!is_open) return std::shared_ptr<LoadedModel>();
   std::shared_ptr<LoadedModel> shared;
-  if (!job.is_reload()) shared = find_shared(job.identity(), job.load_options());
+  if (!job.is_reload()) shared = find_shared(job);
   if (shared == nullptr) FSV_TRY(job.prepare());
   return shared;
 }
 
-std::shared_ptr<LoadedModel> Engine::find_shared(const os::File::Identity& identity, const LoadOptions& load_options) {
+// What one of those who share a model has pinned stays so.
+std::shared_ptr<LoadedModel> Engine::find_shared(const LoadJob& job) {
   const std::lock_guard lock(mutex_);
   for (const auto& weak : models_) {
     std::shared_ptr<LoadedModel> model = weak.lock();
-    if (model != nullptr && model->identity == identity && model->load_options == load_options) return model;
+    if (model == nullptr || model->identity != job.identity() || model->load_options != job.load_options()) continue;
+    if (job.is_pinned()) model->source.can_reload = false;
+    return model;
   }
   return nullptr;
 }

@@ -64,6 +64,7 @@ class LoadJob {
   Status prepare();
   bool is_prepared() const { return model_ != nullptr; }
   bool is_reload() const { return request_.weights_only; }
+  bool is_pinned() const { return request_.is_pinned; }
   // Takes and does one chunk. False when none is left to take, or the job has failed or was cancelled.
   bool work_once();
   // After every chunk is done (all workers returned): does a piece of what remains. False when nothing does.

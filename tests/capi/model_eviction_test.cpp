@@ -144,6 +144,12 @@ TEST(ModelEvictionTest, WhatCannotComeBackStaysOrSaysWhy) {
   fsv_error error{};
   fsv_model* pinned = host.load(model_file(1).path(), [](fsv_load_config& config) { config.flags |= FSV_LOAD_PINNED; });
   EXPECT_EQ(fsv_model_evict(host.engine(), pinned, &error), FSV_ERROR_UNSUPPORTED);
+  // One that is here already, and shared, is pinned from then on.
+  const TemporaryFile shared(shape_of(6));
+  fsv_model* first = host.load(shared.path());
+  EXPECT_EQ(fsv_model_evict(host.engine(), first, &error), FSV_OK);
+  host.load(shared.path(), [](fsv_load_config& config) { config.flags |= FSV_LOAD_PINNED; });
+  EXPECT_EQ(fsv_model_evict(host.engine(), first, &error), FSV_ERROR_UNSUPPORTED);
   const fsv_request running = host.generate(random_prompt(1, 20), 30);
   host.step(0);
   EXPECT_EQ(fsv_model_evict(host.engine(), host.model(), &error), FSV_ERROR_WRONG_STATE);
