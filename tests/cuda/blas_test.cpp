@@ -184,12 +184,12 @@ TEST_F(CudaBlas, EveryCallFailsInTurn) {
 TEST_F(CudaBlas, WithoutALibraryANoteSaysWhy) {
   fake_blas().fails_to_open = true;
   EXPECT_FALSE(open());
-  EXPECT_STREQ(note_.text, "cuBLASLt cannot be used (status 14): its own kernels compute all products");
+  EXPECT_STREQ(note_.text, "cuBLASLt cannot be used (status 14): our own kernels compute all products");
   expect_right({128, 32, 64, kDeviceBlas});
   EXPECT_FALSE(open("/nonexistent"));
   EXPECT_NE(std::string(note_.text).find("no cuBLASLt"), std::string::npos) << note_.text;
   EXPECT_FALSE(open(FASTSERVE_FAKE_BLAS "/../without"));
-  EXPECT_STREQ(note_.text, "this cuBLASLt lacks functions: its own kernels compute all products");
+  EXPECT_STREQ(note_.text, "this cuBLASLt lacks functions: our own kernels compute all products");
 }
 
 }  // namespace
