@@ -155,6 +155,7 @@ class Engine : private Admission {
   // A session as it was written. KV that finds no room, or is laid out otherwise here, is left out.
   Result<std::shared_ptr<Session>> import_session(std::shared_ptr<LoadedModel> model, os::File& file);
   // Whether requests and sessions can name a model.
+  Status check_owned(const LoadedModel& model) const;
   Status check_runs(const LoadedModel& model) const;
 
   // Life.

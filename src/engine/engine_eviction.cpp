@@ -64,6 +64,7 @@ void Engine::evict_model(LoadedModel& model) noexcept {
   (void)guarded([&] {
     while (shrink_pool(model)) {
     }
+    if (retired_models_ == nullptr) return Status();
     // In pumped mode what is large goes a piece at a time.
     const std::shared_ptr<LoadedModel> rest = RetiredModels::create_model(retired_models_);
     rest->memory = memory_;

@@ -293,9 +293,7 @@ EngineMemory Engine::memory() {
 }
 
 Result<ModelMemory> Engine::model_memory(LoadedModel& model) {
-  if (model.memory != memory_) {
-    return Status::from_literal(StatusCode::kInvalidArgument, "the model was loaded by another engine");
-  }
+  FSV_TRY(check_owned(model));
   const std::lock_guard lock(mutex_);
   ModelMemory memory;
   memory.residence = model.residence;

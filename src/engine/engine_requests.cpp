@@ -19,10 +19,13 @@ uint64_t elapsed_us(int64_t from_ns, int64_t to_ns) {
 
 }  // namespace
 
+Status Engine::check_owned(const LoadedModel& model) const {
+  if (model.memory == memory_) return {};
+  return Status::from_literal(StatusCode::kInvalidArgument, "the model was loaded by another engine");
+}
+
 Status Engine::check_runs(const LoadedModel& model) const {
-  if (model.memory != memory_) {
-    return Status::from_literal(StatusCode::kInvalidArgument, "the model was loaded by another engine");
-  }
+  FSV_TRY(check_owned(model));
   if (model.def == nullptr) {
     return Status::from_literal(StatusCode::kWrongState,
                                 "the model was loaded for its text alone: it computes nothing");

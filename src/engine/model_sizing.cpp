@@ -31,8 +31,7 @@ int64_t panel_source_bytes(const TensorSpec& spec, const TensorInfo& tensor) {
 
 // As Engine::create makes it.
 uint32_t executor_width(const EngineOptions& options) {
-  if (options.executor != nullptr) return options.executor->width();
-  return options.mode == EngineMode::kPumped ? 1 : options.thread_count;
+  return options.executor != nullptr ? options.executor->width() : load_worker_count(options);
 }
 
 // Page-locked buffers between workers and a device.

@@ -72,7 +72,7 @@ Runner::Phase Runner::advance(int32_t layer_rows_max, int32_t head_panels_max, i
       phase_ = Phase::kLayers;
       break;
     case Phase::kLayers:
-      if (layers_max > 1 || device_.stream != nullptr) {
+      if (device_.stream != nullptr) {
         queue_layers(layer_rows_max, layers_max);
       } else {
         advance_layer(layer_rows_max);
@@ -103,7 +103,7 @@ int32_t Runner::layers_left() const { return batch_->model()->def->shape().layer
 
 // A device's layers: of all rows several at once, from a graph where there is one.
 void Runner::queue_layers(int32_t rows_max, int32_t layers_max) {
-  if (layer_rows_left() != batch_->row_count() || rows_max < batch_->row_count() || device_.stream == nullptr) {
+  if (layer_rows_left() != batch_->row_count() || rows_max < batch_->row_count()) {
     advance_layer(rows_max);
     return;
   }

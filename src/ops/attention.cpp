@@ -68,6 +68,19 @@ kernels::AttentionArgs attention_args(const kernels::KvLayer& layer, const KvVie
   return args;
 }
 
+kernels::KvAppendArgs append_args(const kernels::KvLayer& layer, const KvViews& views, const Rows& k, const Rows& v,
+                                  int64_t row_begin, int64_t row_end) {
+  return {&layer,
+          views.sequences,
+          views.sequence_count,
+          k.data,
+          k.stride,
+          v.data,
+          v.stride,
+          static_cast<int32_t>(row_begin),
+          static_cast<int32_t>(row_end)};
+}
+
 // A device cuts its work itself.
 void run_attention(const Device& device, const kernels::KvLayer& layer, const KvViews& views, const AttentionSpec& spec,
                    const Rows& q, const Rows& output) {
@@ -105,15 +118,7 @@ void rope(const Device& device, const Rows& heads, int32_t head_count, int32_t h
 void kv_append(const Device& device, const kernels::KvLayer& layer, const KvViews& views, const Rows& k,
                const Rows& v) {
   parallel_rows(device, k.count, k.count * (k.cols + v.cols), [&](int64_t begin, int64_t end) {
-    const kernels::KvAppendArgs args{&layer,
-                                     views.sequences,
-                                     views.sequence_count,
-                                     k.data,
-                                     k.stride,
-                                     v.data,
-                                     v.stride,
-                                     static_cast<int32_t>(begin),
-                                     static_cast<int32_t>(end)};
+    const kernels::KvAppendArgs args = append_args(layer, views, k, v, begin, end);
     FSV_RUN_KERNEL(device, kv_append, args);
   });
 }
@@ -133,15 +138,7 @@ void rope_append(const Device& device, const RopeAppendSpec& spec, const kernels
     args.k_norm_weight = has_norm ? spec.k_norm->vector : nullptr;
     args.cosines = spec.angles.cosines;
     args.sines = spec.angles.sines;
-    args.append = {&layer,
-                   views.sequences,
-                   views.sequence_count,
-                   k.data,
-                   k.stride,
-                   v.data,
-                   v.stride,
-                   0,
-                   static_cast<int32_t>(q.count)};
+    args.append = append_args(layer, views, k, v, 0, q.count);
     device.stream->launch(device.stream->kernels().rope_append, "rope_append", args);
     return;
   }

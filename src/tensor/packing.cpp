@@ -159,10 +159,9 @@ void pack_bf16(const uint8_t* source, int64_t row_count, int64_t cols, uint8_t* 
 
 // Whether packing writes every byte of the panel.
 bool fills_panel(PackedLayout layout, int64_t row_count, int64_t cols) {
-  const bool is_plain =
-      layout == PackedLayout::kF32 || layout == PackedLayout::kF16 || (layout == PackedLayout::kBF16 && cols % 2 == 0);
-  return is_plain && row_count == kPanelRows &&
-         packed_panel_bytes(layout, cols) == cols * kPanelRows * (layout == PackedLayout::kF32 ? 4 : 2);
+  const bool is_f32 = layout == PackedLayout::kF32;
+  if (!is_f32 && layout != PackedLayout::kF16 && layout != PackedLayout::kBF16) return false;
+  return row_count == kPanelRows && packed_panel_bytes(layout, cols) == cols * kPanelRows * (is_f32 ? 4 : 2);
 }
 
 }  // namespace

@@ -181,6 +181,17 @@ TEST(SchedulingTest, ASessionSurvivesTheLossOfItsKv) {
   EXPECT_EQ(busy.metrics().dropped_requests, 1u);
 }
 
+// A request of a paused, pumped engine that waits for a microsecond at most, once it has ended.
+fsv_request wait_out(Host& host) {
+  const fsv_request impatient =
+      host.generate(random_prompt(2, 10), 3, [](GenerateSettings& config) { config.queue_timeout_us = 1; });
+  while (!host.reply(impatient).finished) {
+    host.step(1000);
+    host.poll();
+  }
+  return impatient;
+}
+
 TEST(SchedulingTest, WhoWaitsTooLongIsToldWhy) {
   Host host(model_file().path(), [](fsv_engine_config& config) {
     config.max_sequences = 1;
@@ -188,12 +199,7 @@ TEST(SchedulingTest, WhoWaitsTooLongIsToldWhy) {
   });
   ASSERT_EQ(fsv_engine_pause(host.engine(), nullptr), FSV_OK);
   const fsv_request patient = host.generate(random_prompt(1, 10), 3);
-  const fsv_request impatient =
-      host.generate(random_prompt(2, 10), 3, [](GenerateSettings& config) { config.queue_timeout_us = 1; });
-  while (!host.reply(impatient).finished) {
-    host.step(1000);
-    host.poll();
-  }
+  const fsv_request impatient = wait_out(host);
   EXPECT_EQ(host.reply(impatient).status, FSV_ERROR_TIMEOUT);
   EXPECT_EQ(host.reply(impatient).reason, FSV_FINISH_ERROR);
   EXPECT_NE(host.reply(impatient).message.find("2 requests wait, the engine is paused"), std::string::npos)
@@ -223,12 +229,7 @@ TEST(SchedulingTest, APauseWithinAStepLetsRequestsTimeOut) {
   while (host.info(reader).state != FSV_REQUEST_RUNNING) host.step(1);
   ASSERT_EQ(fsv_engine_pause(host.engine(), nullptr), FSV_OK);
   const fsv_request patient = host.generate(random_prompt(1, 10), 3);
-  const fsv_request impatient =
-      host.generate(random_prompt(2, 10), 3, [](GenerateSettings& config) { config.queue_timeout_us = 1; });
-  while (!host.reply(impatient).finished) {
-    host.step(1000);
-    host.poll();
-  }
+  const fsv_request impatient = wait_out(host);
   EXPECT_EQ(host.reply(impatient).status, FSV_ERROR_TIMEOUT);
   EXPECT_EQ(host.metrics().steps, 0U);  // the step was in its middle
   ASSERT_EQ(fsv_engine_resume(host.engine(), nullptr), FSV_OK);
